@@ -1,0 +1,1 @@
+"""Networks turned into gates, and the proof that nothing changed."""

@@ -1,0 +1,1 @@
+"""The same bits, computed in different ways."""

@@ -1,0 +1,1 @@
+"""The top floor: the command line, the chain and the sign-off."""

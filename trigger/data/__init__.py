@@ -1,0 +1,1 @@
+"""Where jets and events come from."""

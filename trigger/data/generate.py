@@ -1,0 +1,577 @@
+"""Jets from simulated collisions: the door to Pythia 8.
+
+Quark and gluon are leading-order labels: the flavour of the outgoing parton of the hard 2 -> 2 scattering nearest to the
+jet (within half the radius). `quark` means u, d or s; jets matched to a c or b quark of the hard scattering are left out,
+and a gluon that splits to heavy quarks in the shower stays a gluon. A W, Z, Higgs or top jet is one that contains *all*
+quarks its boson or top decayed into (within the radius of the jet axis); others are left out.
+
+W and Z come from W' -> WZ and are longitudinally polarised: of Standard Model dibosons a fifth would lose a prong to
+grooming. Hard scatterings are generated with a biased pT spectrum, so that the window is filled about evenly, starting
+below its edge and ending above; Pythia's compensating weights are kept beside the training weights.
+
+References:
+    Pythia 8.3: arXiv:2203.11601. W' couplings and decay angles: its manual, "New-Gauge-Boson Processes".
+"""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from trigger.config import Settings
+from trigger.data.detector import PRESETS, Particles, PresetName, concatenate, detect
+from trigger.data.jets import JetDataset, Origin, Vertex, flattening_weights, require_every_class
+from trigger.data.rootfile import JetBlock, read_block, write_sample
+from trigger.digest import SHORT, digest
+from trigger.errors import InputError, ToolError
+from trigger.files import make_folder, replacing
+from trigger.inputs.clustering import cluster
+from trigger.kinematics import delta_phi, pseudorapidity, transverse_momentum
+
+JetClass = Literal["quark", "gluon", "W", "Z", "top", "higgs"]
+Progress = Callable[[str, int, int], None]
+"""Called with what is counted, how many are done, and how many there are to be."""
+
+SAMPLE_FORMAT = 1
+"""Part of every sample's digest; raised when the same settings give other jets than before."""
+MAX_CHUNKS = 4000
+EVENT_NUMBERS_PER_CHUNK = 1_000_000
+MB_TO_PB = 1e9
+
+
+class PythiaData(Settings):
+    """Jets simulated with Pythia 8 and a parametrised detector.
+
+    Attributes:
+        classes: Which jets, in the order of the network's outputs.
+        jets_per_class: How many of each.
+        pt_gev: Window of the jet's pT, as the detector sees it.
+        max_abs_eta: Largest |eta| of a jet.
+        energy_tev: Energy of the proton-proton collisions.
+        radius: Radius parameter of the anti-kt jets.
+        detector: Preset of `trigger/data/detector.py`.
+        pileup: Mean number of minimum-bias collisions added to each event (Poisson).
+        pileup_pool: Number of minimum-bias collisions they are drawn from.
+        flatten_pt: Whether weights make the pT spectrum of every class flat.
+        pythia: Further lines of Pythia settings, applied last.
+    """
+
+    kind: Literal["pythia"]
+    classes: tuple[JetClass, ...] = ("quark", "gluon", "W", "Z", "top")
+    jets_per_class: int = Field(default=5000, gt=0)
+    pt_gev: tuple[float, float] = (800.0, 1200.0)
+    max_abs_eta: float = Field(default=2.0, gt=0, le=2.5)
+    energy_tev: float = Field(default=13.0, gt=0, le=100)
+    radius: float = Field(default=0.8, gt=0, le=1.5)
+    detector: PresetName = "particle_flow"
+    pileup: float = Field(default=0.0, ge=0, le=300)
+    pileup_pool: int = Field(default=2000, gt=0)
+    flatten_pt: bool = True
+    pythia: tuple[str, ...] = ()
+
+    @field_validator("classes")
+    @classmethod
+    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(classes)) != len(classes) or len(classes) < 2:
+            raise ValueError(f"at least two different classes are needed, found {list(classes)}")
+        return classes
+
+    @field_validator("pt_gev")
+    @classmethod
+    def _window(cls, pt_gev: tuple[float, float]) -> tuple[float, float]:
+        if not 100 <= pt_gev[0] < pt_gev[1]:
+            raise ValueError(f"a pT window is [low, high] with 100 <= low < high, found {list(pt_gev)}")
+        return pt_gev
+
+
+_HADRONIC = ("{id}:onMode = off", "{id}:onIfAny = 1 2 3 4 5")
+
+
+@dataclass(frozen=True)
+class Process:
+    """A kind of collision.
+
+    Attributes:
+        classes: The jet classes that it yields.
+        commands: Pythia settings; `{low}` and `{high}` are the edges of the jets' pT window in GeV.
+    """
+
+    classes: tuple[JetClass, ...]
+    commands: tuple[str, ...]
+
+    def settings(self, data: PythiaData, seed: int) -> list[str]:
+        """All lines for Pythia."""
+        low, high = data.pt_gev
+        lines = ["Print:quiet = on", "Random:setSeed = on", f"Random:seed = {seed}",
+                 f"Beams:eCM = {1000 * data.energy_tev}"]  # fmt: skip
+        for command in self.commands:
+            name, equals, value = command.partition("=")
+            if "*" in value:  # a multiple of an edge of the window
+                factor, edge = value.split("*")
+                value = f" {float(factor) * {'low': low, 'high': high}[edge.strip()]:.6g}"
+            lines.append(name + equals + value)
+        return [*lines, *data.pythia]
+
+
+# From 0.87 of the lower edge to 1.25 of the upper one: half of the jets fall into a window of 800 to 1200 GeV, and losing
+# another tenth of momentum to final-state radiation is possible from either side.
+_BIASED = (
+    "PhaseSpace:pTHatMin = 0.87 * low",
+    "PhaseSpace:pTHatMax = 1.25 * high",
+    "PhaseSpace:bias2Selection = on",
+    "PhaseSpace:bias2SelectionPow = 6.0",
+    "PhaseSpace:bias2SelectionRef = 1.0 * low",
+)
+_W, _Z = (tuple(line.format(id=code) for line in _HADRONIC) for code in (24, 23))
+PROCESSES: dict[str, Process] = {
+    "qcd": Process(("quark", "gluon"), ("HardQCD:all = on", *_BIASED)),
+    "wz": Process(
+        ("W", "Z"),
+        (
+            "NewGaugeBoson:ffbar2Wprime = on",
+            "Wprime:coup2WZ = 1.0",
+            "Wprime:anglesWZ = 1.0",
+            "34:onMode = off",
+            "34:onIfMatch = 24 23",
+            # A resonance as broad as the window, tilted against the fall of the parton luminosities.
+            "34:doForceWidth = on",
+            "34:m0 = 2.0 * high",
+            "34:mWidth = 0.58 * high",
+            "34:mMin = 1.75 * low",
+            "34:mMax = 2.67 * high",
+            *_W,
+            *_Z,
+        ),
+    ),
+    "top": Process(("top",), ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on", *_BIASED, *_W)),
+    "higgs": Process(
+        ("higgs",),
+        ("HiggsSM:ffbar2HZ = on", *_BIASED, "25:onMode = off", "25:onIfMatch = 5 -5", "23:onMode = off",
+         "23:onIfAny = 12 14 16"),
+    ),
+}  # fmt: skip
+_DECAYS: dict[JetClass, tuple[tuple[int, ...], int]] = {
+    # For each jet class: the codes of the mothers of its quarks, and how many quarks there are.
+    "W": ((24, -24), 2),
+    "Z": ((23,), 2),
+    "higgs": ((25,), 2),
+}
+_MIN_BIAS = ("SoftQCD:inelastic = on",)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of a sample: enough to make it anywhere, alone."""
+
+    data: PythiaData
+    process: str
+    index: int
+    seed: int
+    events: int
+    pool: Path | None
+
+    @property
+    def name(self) -> str:
+        """Name of its file."""
+        return f"{self.process}-{self.index:04d}.root"
+
+
+@dataclass(frozen=True)
+class ChunkSummary:
+    """What a chunk contains: jets per class, and the cross-section."""
+
+    counts: tuple[int, ...]
+    events: int
+    sum_of_weights: float
+    cross_section_pb: float
+
+
+def sample_digest(data: PythiaData, seed: int) -> str:
+    """Digest of everything that decides the content of a sample."""
+    from importlib.metadata import version
+
+    return digest(data, seed, SAMPLE_FORMAT, version("pythia8mc"), version("fastjet"))
+
+
+def generate(
+    data: PythiaData, seed: int, folder: Path, *, workers: int = 1, progress: Progress | None = None,
+    executor: Executor | None = None,
+) -> Path:  # fmt: skip
+    """Make a sample, or find the one made before.
+
+    The work is cut into chunks, each with its own seed and its own file, so that the sample is the same for any number of
+    workers and a killed run goes on with what it had. Then the chunks are joined into one ROOT file, `jets.root`.
+
+    Args:
+        data: What to make.
+        seed: Seed of the whole sample.
+        folder: Where samples are kept; this one gets a folder of its own, named by its digest.
+        workers: Number of spawned processes.
+        progress: Told of every finished chunk.
+        executor: Runs the chunks instead of our own processes.
+
+    Returns:
+        The path of the ROOT file.
+
+    Raises:
+        InputError: A class has no jets, or a Pythia setting is wrong.
+    """
+    home = folder / f"pythia-{sample_digest(data, seed)[:SHORT]}"
+    target = home / "jets.root"
+    if target.is_file():
+        return target
+    chunks = make_folder(home / "chunks")
+    own = executor is None
+    pool = executor or ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        minbias = _prepare_pool(data, seed, folder, pool, progress) if data.pileup > 0 else None
+        wanted = [name for name, process in PROCESSES.items() if set(process.classes) & set(data.classes)]
+        made = _run_chunks(data, seed, chunks, wanted, minbias, pool, workers, progress)
+    finally:
+        if own:
+            pool.shutdown(wait=True, cancel_futures=True)
+    _join(data, seed, chunks, made, target)
+    for file in chunks.iterdir():
+        file.unlink()
+    chunks.rmdir()
+    return target
+
+
+def _run_chunks(
+    data: PythiaData, seed: int, folder: Path, wanted: list[str], minbias: Path | None, pool: Executor, workers: int,
+    progress: Progress | None,
+) -> dict[str, list[Path]]:  # fmt: skip
+    """Make chunks of each process, in order, until the first of them hold all jets that are needed."""
+    events = int(np.clip(data.jets_per_class // 4, 100, 1000))
+    total = data.jets_per_class * len(data.classes)
+    done: dict[str, dict[int, ChunkSummary]] = {name: {} for name in wanted}
+    submitted = dict.fromkeys(wanted, 0)
+    running: dict[Future[ChunkSummary], tuple[str, int]] = {}
+
+    def needed(name: str) -> int:
+        """Chunks that this process will need in all, as far as can be told; exact once they are there."""
+        classes = [data.classes.index(c) for c in PROCESSES[name].classes if c in data.classes]
+        counts = np.zeros(len(data.classes))
+        for index in itertools.count():
+            summary = done[name].get(index)
+            if summary is None:
+                break
+            counts += summary.counts
+            if all(counts[c] >= data.jets_per_class for c in classes):
+                return index + 1
+        finished = list(done[name].values())
+        mean = np.mean([[s.counts[c] for c in classes] for s in finished], axis=0).min() if finished else 0.0
+        if len(finished) >= 4 and mean == 0:
+            sums = np.sum([summary.counts for summary in finished], axis=0)
+            empty = [data.classes[c] for c in classes if sums[c] == 0]
+            raise InputError(f"class {', '.join(map(repr, empty))} has no jets after {len(finished) * events} events of "
+                             f"process {name!r}: look at pt_gev, max_abs_eta, radius and pythia")  # fmt: skip
+        estimate = int(np.ceil(1.02 * data.jets_per_class / mean)) if mean > 0 else 4
+        return min(max(estimate, index + 1), MAX_CHUNKS)
+
+    while True:
+        # Keep every worker busy, with the process that is furthest from its end.
+        while len(running) < workers + 1:
+            open_chunks = {name: needed(name) - submitted[name] for name in wanted}
+            name = max(open_chunks, key=lambda n: open_chunks[n])
+            if open_chunks[name] <= 0:
+                break
+            index = submitted[name]
+            chunk_seed = 1 + int(digest(seed, name, index)[:7], 16)  # Pythia takes 1 to 900,000,000; this is below 2^28+1
+            future = pool.submit(make_chunk, Chunk(data, name, index, chunk_seed, events, minbias), folder)
+            running[future] = (name, index)
+            submitted[name] += 1
+        if not running:
+            break
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            name, index = running.pop(future)
+            done[name][index] = future.result()
+        if progress is not None:
+            sums = np.sum([s.counts for chunks in done.values() for s in chunks.values()], axis=0)
+            progress("jets", int(np.minimum(sums, data.jets_per_class).sum()), total)
+    short = [name for name in wanted if needed(name) > len(done[name])]
+    if short:
+        raise InputError(f"process {short[0]!r} gave too few jets in {MAX_CHUNKS} chunks of {events} events")
+    return {
+        name: [folder / Chunk(data, name, index, 0, events, None).name for index in range(needed(name))]
+        for name in wanted
+    }
+
+
+def make_chunk(chunk: Chunk, folder: Path) -> ChunkSummary:
+    """Simulate one chunk into its file, unless it is there; runs in a worker process."""
+    path = folder / chunk.name
+    if not path.is_file():
+        block = simulate(chunk)
+        with replacing(path) as fresh:
+            write_sample(fresh, [block], block.details)
+    block = read_block(path)
+    counts = np.bincount(block.labels, minlength=len(chunk.data.classes))
+    details = block.details
+    return ChunkSummary(
+        tuple(int(count) for count in counts), details["events"], details["sum_of_weights"], details["cross_section_pb"]
+    )
+
+
+def simulate(chunk: Chunk) -> JetBlock:
+    """The jets of one chunk: collide, detect, cluster, match."""
+    import awkward as ak
+
+    data, process = chunk.data, PROCESSES[chunk.process]
+    pythia = _started(process.settings(data, chunk.seed))
+    generator = np.random.default_rng([chunk.seed, 1])
+    batch = pythia.nextBatch(chunk.events)
+    weights = ak.to_numpy(batch.info.weights[:, 0])
+    record = batch.prt
+    particles = _visible(pythia, record, PRESETS[data.detector].acceptance, Vertex.LEADING)
+    if chunk.pool is not None:
+        particles = concatenate([particles, _pileup(chunk.pool, data.pileup, chunk.events, generator)])
+    seen = detect(particles, PRESETS[data.detector], generator)
+    block = _jets(data, chunk, _quarks(record), seen, weights)
+    block.details.update(
+        process=chunk.process, events=chunk.events, sum_of_weights=float(weights.sum()),
+        cross_section_pb=float(pythia.infoPython().sigmaGen() * MB_TO_PB),
+    )  # fmt: skip
+    return block
+
+
+def _started(lines: list[str]) -> Any:
+    import pythia8mc
+
+    pythia = pythia8mc.Pythia("", False)
+    for line in lines:
+        if not pythia.readString(line, False):
+            raise InputError(f"Pythia does not know the setting {line!r}")
+    if not pythia.init():
+        raise ToolError(f"Pythia cannot be started with: {'; '.join(lines)}")
+    return pythia
+
+
+def _visible(pythia: Any, record: Any, acceptance: float, vertex: int) -> Particles:
+    """Stable particles that leave a trace, of all events, flat."""
+    import awkward as ak
+
+    code = abs(record.id)
+    final = (record.status > 0) & (code != 12) & (code != 14) & (code != 16)
+    counts = ak.to_numpy(ak.sum(final, axis=1))
+    event = np.repeat(np.arange(len(counts)), counts)
+    p = record.p[final]
+    px, py, pz, energy = (ak.to_numpy(ak.flatten(column)) for column in (p.px, p.py, p.pz, p.e))
+    signed = ak.to_numpy(ak.flatten(record.id[final])).astype(np.int32)
+    codes, place = np.unique(signed, return_inverse=True)
+    charges = np.array([pythia.particleData.charge(int(one)) for one in codes], dtype=np.int8)[place]
+    inside = np.abs(pz) < np.sinh(acceptance) * np.hypot(px, py)
+    everything = Particles(
+        event, px, py, pz, energy, charges, np.abs(signed), np.full(len(event), vertex, dtype=np.int8)
+    )
+    return everything.take(inside)
+
+
+@dataclass(frozen=True)
+class _Quarks:
+    """Partons of the hard process that jets are matched to, padded to the largest number in an event.
+
+    Attributes:
+        code: PDG code, 0 where there is none, shape `(events, partons)`.
+        mother: PDG code of the mother.
+        eta: Pseudorapidity.
+        phi: Azimuth.
+    """
+
+    code: NDArray[np.int64]
+    mother: NDArray[np.int64]
+    eta: NDArray[np.float64]
+    phi: NDArray[np.float64]
+
+
+def _quarks(record: Any) -> _Quarks:
+    """The outgoing partons of the hard process and of its resonance decays (status 23)."""
+    import awkward as ak
+
+    chosen = abs(record.status) == 23
+
+    def padded(column: Any) -> NDArray[Any]:
+        size = int(ak.max(ak.num(column)))
+        array: NDArray[Any] = ak.to_numpy(ak.fill_none(ak.pad_none(column, size, clip=True), 0))
+        return array
+
+    px, py, pz = (padded(record.p[name][chosen]) for name in ("px", "py", "pz"))
+    return _Quarks(
+        code=padded(record.id[chosen]).astype(np.int64),
+        mother=padded(record.id[record.mother1[chosen]]).astype(np.int64),
+        eta=pseudorapidity(px, py, pz),
+        phi=np.arctan2(py, px),
+    )
+
+
+def _jets(data: PythiaData, chunk: Chunk, quarks: _Quarks, seen: Particles, weights: NDArray[np.float64]) -> JetBlock:
+    """Cluster what was seen and keep the labelled jets in the window."""
+    import awkward as ak
+
+    low, high = data.pt_gev
+    columns = {
+        "px": seen.px, "py": seen.py, "pz": seen.pz, "E": seen.energy, "charge": seen.charge, "type": seen.kind,
+        "vertex": seen.vertex,
+    }  # fmt: skip
+    counts = np.bincount(seen.event, minlength=chunk.events)
+    events = ak.unflatten(ak.zip(columns), counts)
+    jets = cluster(events, data.radius, low)
+    p = jets.momentum
+    pt, eta = transverse_momentum(p["px"], p["py"]), pseudorapidity(p["px"], p["py"], p["pz"])
+    label = _match(data, quarks, jets.event, eta, np.arctan2(p["py"], p["px"]))
+    chosen = (pt >= low) & (pt < high) & (np.abs(eta) < data.max_abs_eta) & (label >= 0)
+    first_particle = np.concatenate([[0], np.cumsum(counts)])[jets.event[chosen]]
+    places = jets.constituents[chosen] + first_particle
+    flat = ak.flatten(places)
+    constituents = ak.unflatten(ak.zip({name: column[flat] for name, column in columns.items()}), ak.num(places))
+    number = (list(PROCESSES).index(chunk.process) * MAX_CHUNKS + chunk.index) * EVENT_NUMBERS_PER_CHUNK
+    return JetBlock(
+        constituents=constituents,
+        labels=label[chosen],
+        weights=np.ones(int(chosen.sum())),
+        events=number + jets.event[chosen],
+        generator_weights=weights[jets.event[chosen]],
+        details={},
+    )
+
+
+def _match(
+    data: PythiaData, quarks: _Quarks, event: NDArray[np.int64], eta: NDArray[np.float64], phi: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Label of each jet as an index into the classes, -1 where there is none."""
+    code, mother = quarks.code[event], quarks.mother[event]
+    distance = np.hypot(eta[:, None] - quarks.eta[event], delta_phi(phi[:, None], quarks.phi[event]))
+    distance[code == 0] = np.inf
+    label = np.full(len(event), -1, dtype=np.int64)
+    every_index = {name: index for index, name in enumerate(data.classes)}
+    for name, index in every_index.items():
+        if name in ("quark", "gluon"):
+            nearest_parton = distance.argmin(axis=1)
+            row = np.arange(len(event))
+            flavour = np.abs(code[row, nearest_parton])
+            from_scattering = np.abs(mother[row, nearest_parton]) <= 21  # a beam parton, not a resonance
+            good = (distance[row, nearest_parton] < data.radius / 2) & from_scattering
+            label[good & (flavour == 21 if name == "gluon" else (flavour >= 1) & (flavour <= 3))] = index
+            continue
+        groups = ([(6, 24), (-6, -24)] if name == "top" else [(m,) for m in _DECAYS[name][0]])  # fmt: skip
+        size = 3 if name == "top" else _DECAYS[name][1]
+        for mothers in groups:
+            decay = np.isin(mother, mothers) & (code != 0) & (np.abs(code) <= 5)
+            contained = (decay & (distance < data.radius)).sum(axis=1) == size
+            label[contained & (decay.sum(axis=1) == size)] = index
+    return label
+
+
+def _prepare_pool(
+    data: PythiaData, seed: int, folder: Path, pool: Executor, progress: Progress | None
+) -> Path:
+    """The pool of minimum-bias collisions, made once for its settings."""
+    from importlib.metadata import version
+
+    size, energy = data.pileup_pool, data.energy_tev
+    key = digest("pool", size, energy, seed, SAMPLE_FORMAT, version("pythia8mc"))
+    target = folder / f"minbias-{key[:SHORT]}.npz"
+    if target.is_file():
+        return target
+    piece = 500
+    futures = [
+        pool.submit(_min_bias, energy, 1 + int(digest(seed, "minbias", index)[:7], 16), min(piece, size - start))
+        for index, start in enumerate(range(0, size, piece))
+    ]
+    parts = []
+    for number, future in enumerate(futures):
+        parts.append(future.result())
+        if progress is not None:
+            progress("minimum-bias collisions", min((number + 1) * piece, size), size)
+    first = np.cumsum([0, *(part[1] for part in parts[:-1])])
+    columns = {
+        name: np.concatenate([getattr(part[0], name) + (offset if name == "event" else 0)
+                              for part, offset in zip(parts, first, strict=True)])
+        for name in Particles.__dataclass_fields__
+    }  # fmt: skip
+    with replacing(target) as fresh:
+        np.savez(fresh, **columns)
+    return target
+
+
+def _min_bias(energy_tev: float, seed: int, events: int) -> tuple[Particles, int]:
+    pythia = _started(["Print:quiet = on", "Random:setSeed = on", f"Random:seed = {seed}",
+                       f"Beams:eCM = {1000 * energy_tev}", *_MIN_BIAS])  # fmt: skip
+    return _visible(pythia, pythia.nextBatch(events).prt, 5.0, Vertex.PILEUP), events
+
+
+def _pileup(pool: Path, mean: float, events: int, generator: np.random.Generator) -> Particles:
+    """Particles of a Poisson number of pool collisions for each event."""
+    with np.load(pool) as stored:
+        collisions = Particles(**{name: stored[name] for name in Particles.__dataclass_fields__})
+    size = int(collisions.event.max()) + 1
+    edges = np.searchsorted(collisions.event, np.arange(size + 1))
+    target = np.repeat(np.arange(events), generator.poisson(mean, events))
+    drawn = generator.integers(0, size, len(target))
+    lengths = edges[drawn + 1] - edges[drawn]
+    start = np.repeat(edges[drawn] - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
+    rows = start + np.arange(lengths.sum())
+    taken = collisions.take(rows)
+    return Particles(np.repeat(target, lengths), *(getattr(taken, name) for name in list(taken.__dataclass_fields__)[1:]))
+
+
+def _join(data: PythiaData, seed: int, folder: Path, made: dict[str, list[Path]], target: Path) -> None:
+    """Join chunks into the sample: the first jets of each class, with weights that flatten the pT spectrum."""
+    labels, pts, keep, weights = [], [], [], []
+    missing = np.full(len(data.classes), data.jets_per_class)
+    processes: dict[str, dict[str, float]] = {}
+    for process, paths in made.items():
+        sums = processes.setdefault(process, {"events": 0, "sum_of_weights": 0.0, "cross_section_pb": 0.0})
+        for path in paths:
+            block = read_block(path)
+            chosen = np.zeros(len(block.labels), dtype=bool)
+            for label in range(len(data.classes)):
+                places = np.flatnonzero(block.labels == label)[: missing[label]]
+                missing[label] -= len(places)
+                chosen[places] = True
+            keep.append(chosen)
+            labels.append(block.labels[chosen])
+            pts.append(block.pt_gev()[chosen])
+            weights.append(block.weights[chosen])
+            sums["events"] += block.details["events"]
+            sums["sum_of_weights"] += block.details["sum_of_weights"]
+            sums["cross_section_pb"] += block.details["cross_section_pb"] / len(paths)
+    all_labels, base = np.concatenate(labels), np.concatenate(weights)
+    require_every_class(all_labels, data.classes)
+    if data.flatten_pt:
+        base = flattening_weights(np.concatenate(pts), all_labels, base, data.pt_gev)
+    edges = np.cumsum([0, *(len(part) for part in labels)])
+
+    def blocks() -> Iterable[JetBlock]:
+        paths = [path for group in made.values() for path in group]
+        for path, chosen, start, stop in zip(paths, keep, edges[:-1], edges[1:], strict=True):
+            yield read_block(path).take(chosen, base[start:stop])
+
+    from importlib.metadata import version
+
+    details = {
+        "settings": data.model_dump(mode="json"), "seed": seed, "class_names": list(data.classes), "processes": processes,
+        "versions": {name: version(name) for name in ("pythia8mc", "fastjet")},
+    }  # fmt: skip
+    with replacing(target) as fresh:
+        write_sample(fresh, blocks(), details)
+
+
+def read_generated(path: Path) -> Iterable[JetDataset]:
+    """The jets of a generated sample, in the blocks that it was written in."""
+    from trigger.data.rootfile import iterate_blocks
+
+    for block in iterate_blocks(path):
+        names = tuple(block.details["class_names"])
+        yield JetDataset(
+            block.constituents, block.labels, names, block.weights, block.events, Origin("pythia", False, block.details)
+        )

@@ -1,0 +1,485 @@
+"""ROOT files in and out: the door to uproot.
+
+Our own samples have a tree `jets` with one entry a jet and the string `jetgate` with everything that was set and measured
+when they were made, as JSON. Anybody's files are read by a mapping of branches in YAML (`RootData`).
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from trigger.config import Settings
+from trigger.data.jets import CONSTITUENT_FIELDS, MOMENTUM, JetDataset, Origin, flattening_weights
+from trigger.errors import InputError, nearest
+from trigger.kinematics import from_pt_eta_phi_mass, pseudorapidity, transverse_momentum
+
+TREE, DETAILS = "jets", "jetgate"
+STEP_SIZE = "50 MB"
+"""How much of a file is held in memory at a time, as uproot counts it."""
+
+
+@dataclass(frozen=True)
+class JetBlock:
+    """A part of a sample as it lies in one of our files; unlike a JetDataset it may be empty.
+
+    Attributes:
+        constituents: Awkward array, `jets * var * record` with the fields `CONSTITUENT_FIELDS`.
+        labels: Index of each jet's class.
+        weights: Weight of each jet in training and evaluation.
+        events: Event number of each jet.
+        generator_weights: Weight of the event that makes the biased sample follow the physical cross-section.
+        details: What the file says of itself.
+    """
+
+    constituents: Any
+    labels: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    events: NDArray[np.int64]
+    generator_weights: NDArray[np.float64]
+    details: dict[str, Any]
+
+    def pt_gev(self) -> NDArray[np.float64]:
+        """Transverse momentum of each jet."""
+        import awkward as ak
+
+        px, py = (ak.to_numpy(ak.sum(self.constituents[name], axis=1)) for name in ("px", "py"))
+        pt: NDArray[np.float64] = transverse_momentum(px, py)
+        return pt
+
+    def take(self, selection: NDArray[np.bool_], weights: NDArray[np.float64]) -> JetBlock:
+        """The jets that `selection` picks, with new weights."""
+        return JetBlock(
+            self.constituents[selection], self.labels[selection], weights, self.events[selection],
+            self.generator_weights[selection], self.details,
+        )  # fmt: skip
+
+
+def write_sample(path: Path, blocks: Iterable[JetBlock], details: dict[str, Any]) -> None:
+    """Write blocks of jets one after the other into one ROOT file of our layout."""
+    import uproot
+
+    with uproot.recreate(path) as file:
+        tree = None
+        for block in blocks:
+            columns = {
+                "event": block.events.astype(np.int64),
+                "label": block.labels.astype(np.int32),
+                "weight": block.weights,
+                "generator_weight": block.generator_weights,
+                "constituent": block.constituents[list(CONSTITUENT_FIELDS)],
+            }
+            if tree is None:
+                tree = file.mktree(TREE, {name: _branch_type(name, column) for name, column in columns.items()})
+            tree.extend(columns)
+        file[DETAILS] = json.dumps(details)
+
+
+def _branch_type(name: str, column: Any) -> Any:
+    if name != "constituent":
+        return column.dtype
+    return "var * {px: float64, py: float64, pz: float64, E: float64, charge: int8, type: int32, vertex: int8}"
+
+
+def read_block(path: Path) -> JetBlock:
+    """All of one of our files at once."""
+    import awkward as ak
+
+    blocks = list(iterate_blocks(path, step_size=1 << 40))
+    return replace(
+        blocks[0],
+        constituents=ak.concatenate([block.constituents for block in blocks]),
+        **{
+            name: np.concatenate([getattr(block, name) for block in blocks])
+            for name in ("labels", "weights", "events", "generator_weights")
+        },
+    )
+
+
+def iterate_blocks(path: Path, step_size: int | str = STEP_SIZE) -> Iterator[JetBlock]:
+    """One of our files, block by block."""
+    import awkward as ak
+
+    with _reading(path) as file:
+        tree = _tree(file, path, TREE)
+        details = json.loads(str(file[DETAILS]))
+        fields = [f"constituent_{name}" for name in CONSTITUENT_FIELDS]
+        scalars = ["event", "label", "weight", "generator_weight"]
+        for chunk in _chunks(tree, path, [*scalars, *fields], step_size):
+            yield JetBlock(
+                constituents=ak.zip({name: chunk[f"constituent_{name}"] for name in CONSTITUENT_FIELDS}),
+                labels=ak.to_numpy(chunk["label"]).astype(np.int64),
+                weights=ak.to_numpy(chunk["weight"]),
+                events=ak.to_numpy(chunk["event"]),
+                generator_weights=ak.to_numpy(chunk["generator_weight"]),
+                details=details,
+            )
+
+
+class Momenta(Settings):
+    """Branches of particles: either `px, py, pz, E` or `pt, eta, phi` and perhaps `mass` (else massless)."""
+
+    px: str | None = None
+    py: str | None = None
+    pz: str | None = None
+    E: str | None = None
+    pt: str | None = None
+    eta: str | None = None
+    phi: str | None = None
+    mass: str | None = None
+    charge: str | None = None
+    type: str | None = None
+
+    def branches(self) -> dict[str, str]:
+        """Quantity to branch."""
+        return {name: branch for name, branch in self.model_dump().items() if branch is not None}
+
+    def check(self) -> None:
+        """Refuse incomplete momenta.
+
+        Raises:
+            ValueError: Neither system of coordinates is complete.
+        """
+        given = set(self.branches())
+        if not ({"px", "py", "pz", "E"} <= given or {"pt", "eta", "phi"} <= given):
+            raise ValueError(f"momenta need px, py, pz, E or pt, eta, phi; found {sorted(given)}")
+
+
+class NestedLayout(Settings):
+    """Jets with their constituents inside: one entry a jet, or one entry an event with lists of lists."""
+
+    kind: Literal["nested"]
+    constituents: Momenta
+
+    @field_validator("constituents")
+    @classmethod
+    def _complete(cls, momenta: Momenta) -> Momenta:
+        momenta.check()
+        return momenta
+
+
+class FlatLayout(Settings):
+    """Events of particles, which are clustered into anti-kt jets here."""
+
+    kind: Literal["flat"]
+    particles: Momenta
+    radius: float = Field(default=0.8, gt=0, le=1.5)
+    min_pt_gev: float = Field(default=20.0, gt=0)
+
+    @field_validator("particles")
+    @classmethod
+    def _complete(cls, momenta: Momenta) -> Momenta:
+        momenta.check()
+        return momenta
+
+
+class LinkedLayout(Settings):
+    """Jets linked to particles by two index branches of equal length, as in CMS nanoAOD with particle-flow candidates.
+
+    Attributes:
+        particles: Branches of the particles.
+        jet_index: For each link the index of its jet within the event.
+        particle_index: For each link the index of its particle within the event.
+        jets: Any branch with one entry a jet: it tells how many jets there are.
+    """
+
+    kind: Literal["linked"]
+    particles: Momenta
+    jet_index: str
+    particle_index: str
+    jets: str
+
+    @field_validator("particles")
+    @classmethod
+    def _complete(cls, momenta: Momenta) -> Momenta:
+        momenta.check()
+        return momenta
+
+
+Layout = Annotated[NestedLayout | FlatLayout | LinkedLayout, Field(discriminator="kind")]
+
+
+class BranchLabel(Settings):
+    """The class of each jet by a branch: class name to the values of the branch that mean it."""
+
+    branch: str
+    values: dict[str, tuple[int, ...]]
+
+
+class Cut(Settings):
+    """A range of a branch with one value an entry, or one a jet; `min` is included, `max` is not."""
+
+    branch: str
+    min: float | None = None
+    max: float | None = None
+
+
+class Sample(Settings):
+    """Some files and what is in them.
+
+    Attributes:
+        files: Paths or patterns.
+        label: The class of all jets, or the branch that tells.
+        weight: A number, or the branch that holds one an entry or one a jet.
+        cross_section_pb: A number, or the branch that holds it: weights are then scaled so that each file pattern's sum
+            is its cross-section.
+    """
+
+    files: tuple[str, ...]
+    label: str | BranchLabel
+    weight: float | str = 1.0
+    cross_section_pb: float | str | None = None
+
+
+class RootData(Settings):
+    """Jets from anybody's ROOT files.
+
+    Attributes:
+        classes: Class names, in the order of the network's outputs.
+        tree: Name of the tree.
+        samples: The files.
+        layout: How jets and particles lie in the tree.
+        event: Branch of the event number; without it every entry of every file is an event of its own.
+        pt_gev: Window of the jet's pT (of the sum of its constituents), applied after reading.
+        max_abs_eta: Largest |eta| of a jet.
+        cuts: Further cuts.
+        flatten_pt: Whether weights make the pT spectrum of every class flat over `pt_gev`.
+        max_jets: Stop after so many jets.
+    """
+
+    kind: Literal["root"]
+    classes: tuple[str, ...]
+    tree: str = "Events"
+    samples: tuple[Sample, ...]
+    layout: Layout
+    event: str | None = None
+    pt_gev: tuple[float, float] | None = None
+    max_abs_eta: float | None = None
+    cuts: tuple[Cut, ...] = ()
+    flatten_pt: bool = False
+    max_jets: int | None = Field(default=None, gt=0)
+
+
+def input_files(data: RootData) -> list[tuple[Sample, list[Path]]]:
+    """The files of each sample.
+
+    Raises:
+        InputError: A path or pattern matches no file.
+    """
+    found = []
+    for sample in data.samples:
+        paths: list[Path] = []
+        for pattern in sample.files:
+            matches = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))  # noqa: PTH207, patterns may be absolute
+            if not matches:
+                raise InputError(f"{pattern}: no such file")
+            paths += [Path(match) for match in matches]
+        found.append((sample, paths))
+    return found
+
+
+def read_jets(data: RootData, step_size: int | str = STEP_SIZE) -> Iterator[JetDataset]:
+    """The selected jets, chunk by chunk; memory is bounded by the chunk.
+
+    Raises:
+        InputError: A file, tree or branch is missing or broken, a label is none of the classes, or a number is NaN.
+    """
+    count, entry_offset = 0, 0
+    for sample, paths in input_files(data):
+        for path in paths:
+            with _reading(path) as file:
+                tree = _tree(file, path, data.tree)
+                for chunk in _chunks(tree, path, _needed(data, sample), step_size):
+                    try:
+                        jets = _chunk_jets(data, sample, chunk, entry_offset)
+                    except InputError as error:
+                        raise InputError(f"{path}: {error}") from error
+                    entry_offset += len(chunk)
+                    if jets is None:
+                        continue
+                    if data.max_jets is not None and count + len(jets) >= data.max_jets:
+                        yield jets.take(np.arange(data.max_jets - count))
+                        return
+                    count += len(jets)
+                    yield jets
+
+
+def final_weights(
+    data: RootData, pt_gev: NDArray[np.float64], labels: NDArray[np.int64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Weights after flattening, where that is asked for."""
+    if not data.flatten_pt:
+        return weights
+    window = data.pt_gev or (float(pt_gev.min()), float(pt_gev.max()))
+    return flattening_weights(pt_gev, labels, weights, window)
+
+
+def _needed(data: RootData, sample: Sample) -> list[str]:
+    layout = data.layout
+    momenta = layout.constituents if isinstance(layout, NestedLayout) else layout.particles
+    names = list(momenta.branches().values())
+    if isinstance(layout, LinkedLayout):
+        names += [layout.jet_index, layout.particle_index, layout.jets]
+    names += [cut.branch for cut in data.cuts]
+    names += [name for name in (sample.weight, sample.cross_section_pb, data.event) if isinstance(name, str)]
+    if isinstance(sample.label, BranchLabel):
+        names.append(sample.label.branch)
+    return list(dict.fromkeys(names))
+
+
+def _chunk_jets(data: RootData, sample: Sample, chunk: Any, entry_offset: int) -> JetDataset | None:
+    import awkward as ak
+
+    constituents, entry = _constituents(data.layout, chunk)
+    jets_per_entry = np.bincount(entry, minlength=len(chunk))
+
+    def per_jet(branch: str) -> NDArray[Any]:
+        column = chunk[branch]
+        if column.ndim == 1:
+            return ak.to_numpy(column)[entry]
+        if not np.array_equal(ak.to_numpy(ak.num(column)), jets_per_entry):
+            raise InputError(f"branch {branch!r} has neither one value an entry nor one a jet")
+        return ak.to_numpy(ak.flatten(column))
+
+    keep = ak.to_numpy(ak.num(constituents)) > 0
+    for cut in data.cuts:
+        values = per_jet(cut.branch)
+        keep &= (values >= (-np.inf if cut.min is None else cut.min)) & (values < (np.inf if cut.max is None else cut.max))
+    for name in MOMENTUM:
+        flat = ak.to_numpy(ak.flatten(constituents[name][keep]))
+        if not np.isfinite(flat).all():
+            raise InputError(f"{np.count_nonzero(~np.isfinite(flat))} of {flat.size} values of {name} are NaN or infinite")
+    px, py, pz = (ak.to_numpy(ak.sum(constituents[name], axis=1)) for name in ("px", "py", "pz"))
+    pt = transverse_momentum(px, py)
+    if data.pt_gev is not None:
+        keep &= (pt >= data.pt_gev[0]) & (pt < data.pt_gev[1])
+    if data.max_abs_eta is not None:
+        keep &= np.abs(pseudorapidity(px, py, pz)) < data.max_abs_eta
+    labels = _labels(data, sample, per_jet, len(entry))
+    keep &= labels >= 0
+    if not keep.any():
+        return None
+    weights = per_jet(sample.weight).astype(float) if isinstance(sample.weight, str) else np.full(len(entry), sample.weight)
+    if isinstance(sample.cross_section_pb, str):
+        weights = weights * per_jet(sample.cross_section_pb)
+    elif sample.cross_section_pb is not None:
+        weights = weights * sample.cross_section_pb
+    numbers = per_jet(data.event) if data.event is not None else entry + entry_offset
+    return JetDataset(
+        constituents[keep], labels[keep], data.classes, weights[keep].astype(np.float64), numbers[keep].astype(np.int64),
+        Origin("root", False, {"settings": data.model_dump(mode="json")}),
+    )  # fmt: skip
+
+
+def _labels(data: RootData, sample: Sample, per_jet: Any, jets: int) -> NDArray[np.int64]:
+    if isinstance(sample.label, str):
+        if sample.label not in data.classes:
+            raise InputError(f"label {sample.label!r} is none of the classes; nearest: {nearest(sample.label, data.classes)}")
+        return np.full(jets, data.classes.index(sample.label), dtype=np.int64)
+    labels = np.full(jets, -1, dtype=np.int64)
+    values = per_jet(sample.label.branch)
+    for name, codes in sample.label.values.items():
+        if name not in data.classes:
+            raise InputError(f"label {name!r} is none of the classes; nearest: {nearest(name, data.classes)}")
+        labels[np.isin(values, codes)] = data.classes.index(name)
+    return labels
+
+
+def _constituents(layout: Layout, chunk: Any) -> tuple[Any, NDArray[np.int64]]:
+    """The constituents of all jets of a chunk, and the entry of each jet."""
+    import awkward as ak
+
+    if isinstance(layout, NestedLayout):
+        particles = _records(layout.constituents, chunk)
+        if particles.ndim == 2:
+            return particles, np.arange(len(particles))
+        counts = ak.to_numpy(ak.num(particles, axis=1))
+        return ak.flatten(particles, axis=1), np.repeat(np.arange(len(counts)), counts)
+    particles = _records(layout.particles, chunk)
+    if isinstance(layout, FlatLayout):
+        from trigger.inputs.clustering import cluster
+
+        jets = cluster(particles, layout.radius, layout.min_pt_gev)
+        start = np.concatenate([[0], np.cumsum(ak.to_numpy(ak.num(particles)))])
+        places = jets.constituents + start[jets.event]
+        return ak.unflatten(ak.flatten(particles)[ak.flatten(places)], ak.num(places)), jets.event
+    jet_of, particle_of = chunk[layout.jet_index], chunk[layout.particle_index]
+    if not ak.all(ak.num(jet_of) == ak.num(particle_of)):
+        raise InputError(f"branches {layout.jet_index!r} and {layout.particle_index!r} differ in length")
+    if ak.any(particle_of < 0) or ak.any(particle_of >= ak.num(particles)):
+        raise InputError(f"branch {layout.particle_index!r} points beyond the particles")
+    jets_per_event = ak.to_numpy(ak.num(chunk[layout.jets]))
+    linked = jet_of >= 0
+    order = ak.argsort(jet_of[linked], axis=1, stable=True)
+    jet_of, particle_of = jet_of[linked][order], particle_of[linked][order]
+    first = np.concatenate([[0], np.cumsum(jets_per_event)])
+    if ak.any(jet_of >= jets_per_event):
+        raise InputError(f"branch {layout.jet_index!r} points beyond the jets")
+    number = ak.to_numpy(ak.flatten(jet_of + first[:-1]))
+    counts = np.bincount(number, minlength=first[-1])
+    picked = ak.flatten(particles[particle_of])
+    return ak.unflatten(picked, counts), np.repeat(np.arange(len(jets_per_event)), jets_per_event)
+
+
+def _records(momenta: Momenta, chunk: Any) -> Any:
+    """Particles with our field names, whatever coordinates the file has."""
+    import awkward as ak
+
+    q = {name: chunk[branch] for name, branch in momenta.branches().items()}
+    if any(column.ndim < 2 for column in q.values()):
+        wrong = next(branch for branch in momenta.branches().values() if chunk[branch].ndim < 2)
+        raise InputError(f"branch {wrong!r} has one value an entry; momenta of particles are lists")
+    q = {name: ak.values_astype(column, np.float64) for name, column in q.items()}
+    if {"px", "py", "pz", "E"} <= set(q):
+        px, py, pz, energy = (q[name] for name in MOMENTUM)
+    else:
+        px, py, pz, energy = from_pt_eta_phi_mass(q["pt"], q["eta"], q["phi"], q.get("mass", 0 * q["pt"]))
+    zero = ak.zeros_like(px)
+    columns = {"px": px, "py": py, "pz": pz, "E": energy, "charge": q.get("charge", zero), "type": abs(q.get("type", zero)),
+               "vertex": zero}  # fmt: skip
+    return ak.zip(columns, depth_limit=px.ndim)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[Any]:
+    """A ROOT file, opened; whatever uproot dislikes about it becomes our error."""
+    import uproot
+
+    try:
+        with uproot.open(path) as file:
+            yield file
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except (ValueError, OSError, KeyError, IndexError, EOFError, uproot.DeserializationError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: not a ROOT file, or a damaged one: {reason}") from error
+
+
+def _tree(file: Any, path: Path, name: str) -> Any:
+    trees = [key for key, kind in file.classnames(cycle=False).items() if kind in ("TTree", "ROOT::RNTuple")]
+    if name not in trees:
+        raise InputError(f"{path}: there is no tree {name!r}; nearest: {nearest(name, trees)}")
+    tree = file[name]
+    if tree.num_entries == 0:
+        raise InputError(f"{path}: tree {name!r} is empty")
+    return tree
+
+
+def _chunks(tree: Any, path: Path, names: list[str], step_size: int | str) -> Iterator[Any]:
+    known = {key.split(";")[0] for key in tree.keys()} | {key.rsplit("/", 1)[-1] for key in tree.keys()}  # noqa: SIM118
+    for name in names:
+        if name not in known:
+            raise InputError(f"{path}: tree {tree.name!r} has no branch {name!r}; nearest: {nearest(name, known)}")
+    for chunk in tree.iterate(names, step_size=step_size, library="ak"):
+        yield chunk

@@ -1,0 +1,52 @@
+"""What can go wrong, by whose fault it is, and the exit status that says so."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+EXIT_OK = 0
+EXIT_ANSWER_IS_NO = 1
+EXIT_WRONG_INPUT = 2
+EXIT_TOOL_FAILED = 3
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+
+
+class JetgateError(Exception):
+    """An error with a message for the user; `exit_status` is what the command ends with."""
+
+    exit_status = EXIT_BUG
+
+
+class InputError(JetgateError):
+    """Something the user gave is wrong: a file, a recipe, a model, a sample."""
+
+    exit_status = EXIT_WRONG_INPUT
+
+
+class UnsupportedError(InputError):
+    """A layer, quantiser or option that cannot be represented exactly in firmware."""
+
+
+class ToolError(JetgateError):
+    """A tool is missing or failed. `log` is the file in which its output was kept, if any."""
+
+    exit_status = EXIT_TOOL_FAILED
+
+    def __init__(self, message: str, log: Path | None = None) -> None:
+        super().__init__(message if log is None else f"{message}\nlog: {log}")
+        self.log = log
+
+
+def nearest(name: str, choices: Iterable[str], count: int = 3) -> str:
+    """The choices most like `name`, quoted and comma-separated, for an error message.
+
+    Falls back to the first choices in sorted order where nothing is similar, so that the message always shows
+    what would have been right.
+    """
+    known = sorted({str(choice) for choice in choices})
+    lower = {choice.lower(): choice for choice in known}
+    close = [lower[match] for match in difflib.get_close_matches(name.lower(), list(lower), n=count, cutoff=0.5)]
+    return ", ".join(repr(choice) for choice in close or known[:count]) or "(none)"

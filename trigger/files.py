@@ -1,0 +1,78 @@
+"""Writing files so that nobody ever sees half of one: beside first, then renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from trigger.errors import InputError
+
+
+def make_folder(folder: Path) -> Path:
+    """Create `folder` and its parents, or say why that cannot be.
+
+    Raises:
+        InputError: The folder cannot be created or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: this output folder cannot be made: {error.strerror}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"{folder}: this output folder cannot be written: permission denied")
+    return folder
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A path to write (a file or a folder) that becomes `target` only when the block ends well.
+
+    A file is renamed over the old one atomically. A folder is swapped in by two renames.
+
+    Raises:
+        InputError: The folder around `target` cannot be written.
+    """
+    make_folder(target.parent)
+    try:
+        workspace = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as error:
+        raise InputError(f"{target.parent}: this output folder cannot be written: {error.strerror}") from error
+    try:
+        fresh = workspace / target.name
+        yield fresh
+        if fresh.is_dir() and target.is_dir():
+            target.rename(workspace / "replaced")
+        fresh.replace(target)
+    finally:
+        shutil.rmtree(workspace, ignore_errors=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write `text` to `target` in one step."""
+    with replacing(target) as fresh:
+        fresh.write_text(text, encoding="utf-8")
+
+
+def write_json(target: Path, content: Any) -> None:
+    """Write `content` as indented JSON to `target` in one step; NaN and infinity are errors."""
+    write_text(target, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(source: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        InputError: The file is missing or is not JSON.
+    """
+    try:
+        return json.loads(source.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{source}: no such file") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{source}: cannot be read as JSON: {error}") from error
