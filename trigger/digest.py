@@ -72,3 +72,26 @@ def _feed(state: hashlib._Hash, part: Any) -> None:
 def _tagged(state: hashlib._Hash, tag: str, content: bytes) -> None:
     state.update(f"{tag} {len(content)}\n".encode())
     state.update(content)
+
+
+def network_digest(network: Any) -> str:
+    """Digest of a Keras network: its structure and its weights.
+
+    Numbers that Keras draws for each process (shared object ids) and what only training needs are left out.
+
+    Args:
+        network: Anything with Keras's `get_config()` and `weights`.
+    """
+    return digest(_stable(network.get_config()), [np.asarray(weight) for weight in network.weights])
+
+
+def _stable(config: Any) -> Any:
+    if isinstance(config, Mapping):
+        unstable = {"shared_object_id", "build_config", "compile_config", "trainable"}
+        return {str(key): _stable(value) for key, value in config.items() if key not in unstable}
+    if isinstance(config, list | tuple):
+        return [_stable(value) for value in config]
+    if config is None or isinstance(config, bool | int | float | str):
+        return config
+    inner = getattr(config, "get_config", None)
+    return [type(config).__name__, _stable(inner())] if callable(inner) else str(config)

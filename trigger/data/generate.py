@@ -20,6 +20,7 @@ import multiprocessing
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,7 +33,7 @@ from trigger.data.detector import PRESETS, Particles, PresetName, concatenate, d
 from trigger.data.jets import JetDataset, Origin, Vertex, flattening_weights, require_every_class
 from trigger.data.rootfile import JetBlock, read_block, write_sample
 from trigger.digest import SHORT, digest
-from trigger.errors import InputError, ToolError
+from trigger.errors import InputError
 from trigger.files import make_folder, replacing
 from trigger.inputs.clustering import cluster
 from trigger.kinematics import delta_phi, pseudorapidity, transverse_momentum
@@ -108,18 +109,17 @@ class Process:
     classes: tuple[JetClass, ...]
     commands: tuple[str, ...]
 
-    def settings(self, data: PythiaData, seed: int) -> list[str]:
-        """All lines for Pythia."""
+    def settings(self, data: PythiaData) -> tuple[str, ...]:
+        """All lines for Pythia but those of `_started`."""
         low, high = data.pt_gev
-        lines = ["Print:quiet = on", "Random:setSeed = on", f"Random:seed = {seed}",
-                 f"Beams:eCM = {1000 * data.energy_tev}"]  # fmt: skip
+        lines = [f"Beams:eCM = {1000 * data.energy_tev}"]
         for command in self.commands:
             name, equals, value = command.partition("=")
             if "*" in value:  # a multiple of an edge of the window
                 factor, edge = value.split("*")
                 value = f" {float(factor) * {'low': low, 'high': high}[edge.strip()]:.6g}"
             lines.append(name + equals + value)
-        return [*lines, *data.pythia]
+        return (*lines, *data.pythia)
 
 
 # From 0.87 of the lower edge to 1.25 of the upper one: half of the jets fall into a window of 800 to 1200 GeV, and losing
@@ -327,7 +327,7 @@ def simulate(chunk: Chunk) -> JetBlock:
     import awkward as ak
 
     data, process = chunk.data, PROCESSES[chunk.process]
-    pythia = _started(process.settings(data, chunk.seed))
+    pythia = _seeded(process.settings(data), chunk.seed)
     generator = np.random.default_rng([chunk.seed, 1])
     batch = pythia.nextBatch(chunk.events)
     weights = ak.to_numpy(batch.info.weights[:, 0])
@@ -344,15 +344,30 @@ def simulate(chunk: Chunk) -> JetBlock:
     return block
 
 
-def _started(lines: list[str]) -> Any:
+def _seeded(lines: tuple[str, ...], seed: int) -> Any:
+    """A Pythia with these settings whose next events depend on `seed` alone, whatever it generated before.
+
+    Starting Pythia takes as long as fifty events, so a worker keeps it. Between chunks only the random numbers and the
+    statistics carry over, and both are reset here; the maxima of phase space stay as they are (`increaseMaximum`).
+    """
+    pythia = _started(lines)
+    pythia.stat()
+    pythia.rndm.init(seed)
+    return pythia
+
+
+@lru_cache(maxsize=2)
+def _started(lines: tuple[str, ...]) -> Any:
     import pythia8mc
 
+    fixed = ("Print:quiet = on", "Random:setSeed = on", "Random:seed = 1", "PhaseSpace:increaseMaximum = off",
+             "Stat:reset = on", "Stat:showProcessLevel = off", "Stat:showErrors = off")  # fmt: skip
     pythia = pythia8mc.Pythia("", False)
-    for line in lines:
+    for line in (*lines, *fixed):
         if not pythia.readString(line, False):
             raise InputError(f"Pythia does not know the setting {line!r}")
     if not pythia.init():
-        raise ToolError(f"Pythia cannot be started with: {'; '.join(lines)}")
+        raise InputError(f"Pythia cannot be started with: {'; '.join(lines)}")
     return pythia
 
 
@@ -504,8 +519,7 @@ def _prepare_pool(
 
 
 def _min_bias(energy_tev: float, seed: int, events: int) -> tuple[Particles, int]:
-    pythia = _started(["Print:quiet = on", "Random:setSeed = on", f"Random:seed = {seed}",
-                       f"Beams:eCM = {1000 * energy_tev}", *_MIN_BIAS])  # fmt: skip
+    pythia = _seeded((f"Beams:eCM = {1000 * energy_tev}", *_MIN_BIAS), seed)
     return _visible(pythia, pythia.nextBatch(events).prt, 5.0, Vertex.PILEUP), events
 
 

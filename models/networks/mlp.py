@@ -1,0 +1,43 @@
+"""A multilayer perceptron on jet features."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from models import layers
+from trigger.config import Settings
+from trigger.inputs.contract import InputSpec
+
+if TYPE_CHECKING:
+    import keras
+
+    from models.quantization import Quantization
+
+
+class Mlp(Settings):
+    """Dense layers with rectifiers between them; the outputs are logits, the softmax stays outside the chip.
+
+    The default is the jet tagger of arXiv:1804.06913: 16 inputs, 64, 32 and 32 nodes, 5 outputs.
+
+    Attributes:
+        hidden: Nodes of each hidden layer.
+
+    Example:
+        >>> network = Mlp(kind="mlp", hidden=(64, 32, 32)).build(contract, 5, quantization)
+    """
+
+    kind: Literal["mlp"]
+    hidden: tuple[int, ...] = Field(default=(64, 32, 32))
+
+    def build(self, contract: InputSpec, outputs: int, quantization: Quantization | None) -> keras.Model:
+        """The network, float where `quantization` is `None`."""
+        import keras
+
+        start, x = layers.inputs(contract, quantization)
+        for number, units in enumerate(self.hidden, 1):
+            x = layers.dense(x, units, quantization, f"dense{number}")
+            x = layers.relu(x, quantization, f"relu{number}")
+        x = layers.dense(x, outputs, quantization, "logits")
+        return keras.Model(start, x, name="mlp")
