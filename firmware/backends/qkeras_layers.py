@@ -1,0 +1,187 @@
+"""What a QKeras network is, exactly: the door to QKeras for everything that makes firmware.
+
+A quantiser is read into a `FixedPoint` or refused by name. Nothing is approximated: what cannot be represented bit for bit
+is an error that says what can.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trigger.errors import UnsupportedError
+from trigger.fixed_point import FixedPoint, Overflow, Rounding
+
+if TYPE_CHECKING:
+    import keras
+
+SUPPORTED_LAYERS = (
+    "InputLayer", "QDense", "QActivation", "Flatten", "Reshape", "Dropout", "GlobalAveragePooling1D",
+)  # fmt: skip
+SUPPORTED_QUANTIZERS = ("quantized_bits", "quantized_relu")
+
+
+def check_network(model: keras.Model) -> None:
+    """Refuse a network that cannot be made into firmware bit for bit.
+
+    Raises:
+        UnsupportedError: Names each layer that is the reason, and what would be right.
+    """
+    faults = []
+    for layer in model.layers:
+        try:
+            _check_layer(layer)
+        except UnsupportedError as error:
+            faults.append(str(error))
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        faults.append(f"the model has {len(model.inputs)} inputs and {len(model.outputs)} outputs; one of each is supported")
+    first = model.layers[1] if len(model.layers) > 1 else None
+    if not faults and (first is None or type(first).__name__ != "QActivation"):
+        faults.append("the layer after the input is not a QActivation with quantized_bits: the input's format is not known")
+    if faults:
+        raise UnsupportedError("\n".join(faults))
+
+
+def input_format(model: keras.Model) -> FixedPoint:
+    """The format that the network casts its input to."""
+    return quantizer_format(model.layers[1].activation, model.layers[1].name)
+
+
+def quantizer_format(quantizer: Any, where: str) -> FixedPoint:
+    """The format of an activation quantiser.
+
+    Args:
+        quantizer: A QKeras quantiser.
+        where: What messages call it.
+
+    Raises:
+        UnsupportedError: The quantiser is not a cast to one fixed-point format.
+    """
+    _refuse_noise(quantizer, where)
+    kind = type(quantizer).__name__
+    bits, integer = int(getattr(quantizer, "bits", 0)), int(getattr(quantizer, "integer", 0))
+    if kind == "quantized_bits":
+        if quantizer.alpha is not None and (isinstance(quantizer.alpha, str) or float(quantizer.alpha) != 1.0):
+            raise UnsupportedError(
+                f"{where}: quantized_bits(alpha={quantizer.alpha!r}) scales what it quantised and is not a cast; use alpha=1"
+            )
+        signed = bool(quantizer.keep_negative)
+        if signed and bits == 1:
+            raise UnsupportedError(f"{where}: quantized_bits(1) takes the values -1 and +1, which no 1-bit format has")
+        overflow = Overflow.SAT_SYM if quantizer.symmetric and signed else Overflow.SAT
+        return FixedPoint(signed, integer, bits - signed - integer, Rounding.RND_CONV, overflow)
+    if kind == "quantized_relu":
+        if quantizer.use_sigmoid:
+            raise UnsupportedError(f"{where}: quantized_relu(use_sigmoid=1) is not a cast; use use_sigmoid=0")
+        if quantizer.negative_slope:
+            raise UnsupportedError(
+                f"{where}: quantized_relu(negative_slope={quantizer.negative_slope}) is not a cast; use negative_slope=0"
+            )
+        if quantizer.relu_upper_bound is not None and not quantizer.is_quantized_clip:
+            raise UnsupportedError(f"{where}: quantized_relu(relu_upper_bound={quantizer.relu_upper_bound}) is not a cast")
+        if integer < 0:
+            raise UnsupportedError(f"{where}: quantized_relu with integer={integer} fails in QKeras itself; use integer >= 0")
+        return FixedPoint(False, integer, bits - integer, Rounding.RND_CONV, Overflow.SAT)
+    raise UnsupportedError(f"{where}: quantiser {kind} is not supported; supported are {', '.join(SUPPORTED_QUANTIZERS)}")
+
+
+def quantized_weights(layer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Kernel and bias of a QDense as the network computes with them.
+
+    Raises:
+        UnsupportedError: A quantiser is missing, or its weights are not on a grid of a power of two.
+    """
+    kernel = _quantized(layer.kernel_quantizer_internal, layer.kernel, f"{layer.name}.kernel")
+    bias = _quantized(layer.bias_quantizer_internal, layer.bias, f"{layer.name}.bias") if layer.use_bias else None
+    return kernel, bias
+
+
+def float64_reference(model: keras.Model) -> keras.Model:
+    """The same network with every layer computing in float64, to be called under `keras.config.set_floatx('float64')`.
+
+    QKeras's `quantized_relu` casts to float32 whatever the precision around it; here it is replaced by the same function
+    in the precision of its input.
+    """
+    import keras
+
+    config = _in_float64(model.get_config())
+    reference = type(model).from_config(config)
+    reference.set_weights([weight.astype(np.float64) for weight in model.get_weights()])
+    for layer in reference.layers:
+        quantizer = getattr(layer, "activation", None)
+        if type(quantizer).__name__ == "quantized_relu":
+            given = quantizer_format(quantizer, layer.name)
+
+            def rectify(x: Any, given: FixedPoint = given) -> Any:
+                rounded = keras.ops.round(x * (1 / given.step))  # ties to even
+                return keras.ops.clip(rounded, 0, given.max_code) * given.step
+
+            layer.activation = rectify
+    return reference
+
+
+def _check_layer(layer: Any) -> None:
+    kind, name = type(layer).__name__, layer.name
+    if kind not in SUPPORTED_LAYERS:
+        hint = {
+            "Dense": "; QDense is its quantised form",
+            "Activation": "; QActivation is its quantised form, and the softmax stays outside the chip",
+            "Softmax": "; it stays outside the chip, end the network with the logits",
+            "ReLU": "; use QActivation with quantized_relu",
+        }.get(kind, "")
+        raise UnsupportedError(
+            f"layer {name!r} is a {kind}, which is not supported{hint}; supported are {', '.join(SUPPORTED_LAYERS)}"
+        )
+    if kind == "QActivation":
+        quantizer_format(layer.activation, f"layer {name!r}")
+    if kind == "QDense":
+        quantized_weights(layer)
+        if getattr(layer, "activation", None) is not None and type(layer.activation).__name__ != "function":
+            quantizer_format(layer.activation, f"layer {name!r}")
+        elif getattr(layer.activation, "__name__", "linear") != "linear":
+            raise UnsupportedError(f"layer {name!r}: activation {layer.activation.__name__!r} is not quantised")
+    if kind == "GlobalAveragePooling1D":
+        entries = int(layer.input.shape[1])
+        if entries & (entries - 1):
+            raise UnsupportedError(
+                f"layer {name!r} averages over {entries} entries: the mean has no exact code unless the number is a power of "
+                f"two; use 2, 4, 8, 16 ... entries, or a sum"
+            )
+
+
+def _quantized(quantizer: Any, weight: Any, where: str) -> NDArray[np.float64]:
+    if quantizer is None:
+        raise UnsupportedError(f"{where} has no quantiser; use quantized_bits")
+    kind = type(quantizer).__name__
+    if kind != "quantized_bits":
+        raise UnsupportedError(f"{where}: quantiser {kind} is not supported for weights; use quantized_bits")
+    _refuse_noise(quantizer, where)
+    alpha = quantizer.alpha
+    if alpha == "auto" or (isinstance(alpha, int | float) and not np.log2(float(alpha)).is_integer()):
+        raise UnsupportedError(
+            f"{where}: quantized_bits(alpha={alpha!r}) scales by a number that is not a power of two and has no exact "
+            f"fixed-point format; use alpha=1 or 'auto_po2'"
+        )
+    values = np.asarray(quantizer(weight), dtype=np.float64)
+    if (np.ldexp(values, 40) % 1 != 0).any():
+        raise UnsupportedError(f"{where}: the quantised weights are not multiples of a power of two")
+    return values
+
+
+def _refuse_noise(quantizer: Any, where: str) -> None:
+    if getattr(quantizer, "use_stochastic_rounding", False):
+        raise UnsupportedError(f"{where}: stochastic rounding cannot be repeated in firmware; use use_stochastic_rounding=0")
+    noise = getattr(quantizer, "qnoise_factor", 1.0)
+    if float(np.asarray(noise)) != 1.0:
+        raise UnsupportedError(f"{where}: qnoise_factor={float(np.asarray(noise)):g} quantises only in part; use 1")
+
+
+def _in_float64(config: Any) -> Any:
+    """A Keras configuration with its data types replaced."""
+    if isinstance(config, dict):
+        return {key: _in_float64(value) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(_in_float64(value) for value in config)
+    return "float64" if isinstance(config, str) and config == "float32" else config

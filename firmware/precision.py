@@ -1,0 +1,31 @@
+"""Formats as the conversion libraries spell them; each convention is translated here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trigger.fixed_point import FixedPoint, Overflow, Rounding
+
+
+def kbi(given: FixedPoint) -> tuple[NDArray[np.int16], NDArray[np.int16], NDArray[np.int16]]:
+    """hls4ml's `mask_kbi`: keep-negative, bits with the sign, integer bits with the sign."""
+    numbers = (int(given.signed), given.width, given.integer + given.signed)
+    k, b, i = (np.array([number], dtype=np.int16) for number in numbers)
+    return k, b, i
+
+
+def from_hls4ml(precision: Any) -> FixedPoint:
+    """hls4ml's `FixedPrecisionType` (or `IntegerPrecisionType`), whose `integer` counts the sign."""
+    integer = getattr(precision, "integer", precision.width)
+    signed = bool(precision.signed)
+    rounding, overflow = (getattr(precision, name, None) for name in ("rounding_mode", "saturation_mode"))
+    return FixedPoint(
+        signed,
+        int(integer) - signed,
+        int(precision.width) - int(integer),
+        Rounding(rounding.name) if rounding is not None else Rounding.TRN,
+        Overflow(overflow.name) if overflow is not None else Overflow.WRAP,
+    )

@@ -1,0 +1,79 @@
+"""A target: the FPGA, its clock and how firmware is made for it. One model is built for many targets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from firmware.device import find_device
+from trigger import config
+from trigger.config import Settings
+from trigger.errors import InputError
+
+Strategy = Literal["latency", "resource"]
+
+
+class LayerOptions(Settings):
+    """Options of one layer that differ from the model's."""
+
+    reuse_factor: int | None = Field(default=None, gt=0)
+    strategy: Strategy | None = None
+
+
+class HlsBackend(Settings):
+    """Firmware as C++ for high-level synthesis, written by hls4ml.
+
+    Attributes:
+        tool: Vitis HLS, or Vivado HLS up to 2020.1.
+        strategy: hls4ml's: unrolled for latency, or shared multipliers.
+        reuse_factor: How often a multiplier is used for one event.
+        layers: Options by layer name.
+    """
+
+    kind: Literal["hls"]
+    tool: Literal["vitis", "vivado"] = "vitis"
+    strategy: Strategy = "latency"
+    reuse_factor: int = Field(default=1, gt=0)
+    layers: dict[str, LayerOptions] = {}
+
+
+class Target(Settings):
+    """Part, clock and backend.
+
+    Attributes:
+        name: Letters, digits, `_` and `-`.
+        part: Full part number.
+        clock_ns: Clock period asked for.
+        backend: How firmware is made.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+    part: str
+    clock_ns: float = Field(gt=0, le=1000)
+    backend: HlsBackend
+
+    @field_validator("part")
+    @classmethod
+    def _known(cls, part: str) -> str:
+        try:
+            find_device(part)
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        return part
+
+
+def load_target(name: str, overrides: tuple[str, ...] = ()) -> Target:
+    """A target by packaged name or path.
+
+    Raises:
+        InputError: There is none, or it has faults; each is named.
+    """
+    path = find_target(name)
+    return config.load(path, Target, overrides)
+
+
+def find_target(name: str) -> Path:
+    """The file of a packaged target, or the path itself."""
+    return config.find(name, "firmware", "targets")

@@ -1,0 +1,96 @@
+"""Running programs: the only place that starts one."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trigger.errors import ToolError
+from trigger.files import make_folder
+
+HOW_TO_GET = {
+    "g++": "Debian and Ubuntu: apt install g++; Fedora: dnf install gcc-c++; macOS: xcode-select --install",
+    "make": "Debian and Ubuntu: apt install make",
+    "vitis_hls": "AMD Vitis, up to 2023.1; source its settings64.sh",
+    "vitis-run": "AMD Vitis, 2023.2 and later; source its settings64.sh",
+    "vivado_hls": "Xilinx Vivado HLS, up to 2020.1; source its settings64.sh",
+    "vivado": "AMD Vivado; source its settings64.sh",
+}
+"""The programs that jetgate can use, and where they come from."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program and what it says of itself; both `None` where it is not there."""
+
+    name: str
+    path: str | None
+    version: str | None
+
+
+def find_tool(name: str) -> str:
+    """The path of a program.
+
+    Raises:
+        ToolError: It is not on the PATH; the message says how to get it.
+    """
+    path = shutil.which(name)
+    if path is None:
+        raise ToolError(f"{name} is not installed or not on the PATH ({HOW_TO_GET.get(name, 'see the README')})")
+    return path
+
+
+def look_up(name: str) -> Tool:
+    """A program's path and version, without any error where it is missing."""
+    path = shutil.which(name)
+    if path is None:
+        return Tool(name, None, None)
+    try:
+        answer = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return Tool(name, path, None)
+    lines = [line for line in (answer.stdout or answer.stderr).splitlines() if re.search(r"\d\.\d", line)]
+    return Tool(name, path, lines[0].strip() if answer.returncode == 0 and lines else None)
+
+
+def run(command: Sequence[str], folder: Path, log: Path, timeout_s: float) -> None:
+    """Run a program in `folder` and keep what it prints in `log`.
+
+    Args:
+        command: The program and its arguments.
+        folder: The working directory.
+        log: Overwritten with the command and its output.
+        timeout_s: After so many seconds it is killed.
+
+    Raises:
+        ToolError: The program is missing, failed or took too long; the first error of its log is quoted.
+    """
+    make_folder(log.parent)
+    program = [find_tool(command[0]), *command[1:]]
+    with log.open("w", encoding="utf-8") as stream:
+        stream.write(" ".join(command) + "\n")
+        stream.flush()
+        try:
+            status = subprocess.run(
+                program, cwd=folder, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                timeout=timeout_s, check=False,
+            ).returncode  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            raise ToolError(f"{command[0]} did not end within {timeout_s:g} s", log) from error
+        except OSError as error:
+            raise ToolError(f"{command[0]} cannot be started: {error.strerror}", log) from error
+    if status != 0:
+        raise ToolError(f"{command[0]} failed with exit status {status}: {first_error(log)}", log)
+
+
+def first_error(log: Path) -> str:
+    """The first line of a log that reports an error, or its last line."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if re.search(r"\berror\b|\bERROR\b|undefined reference", line)]
+    return (errors or lines[-1:] or ["it printed nothing"])[0]
