@@ -1,0 +1,280 @@
+"""A firmware project: a folder that holds a network as sources, and everything needed to prove that it is the network.
+
+```
+vivado_projects/<model>-<target>-<digest>/
+  manifest.json      digests, versions, formats, order of inputs and outputs
+  contract.yaml      the inputs
+  target.yaml        part, clock, backend
+  model.keras        the reference
+  firmware/          the sources that synthesis reads, with jetgate_contract.h: order and formats for C++
+  jetgate_bridge.cpp codes in, codes out, for emulation
+  vectors/           physics events in codes, where there are any
+  build/             libraries, named by the digest of the sources they were built from
+```
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from firmware.target import Target
+from trigger import config
+from trigger.digest import SHORT, digest, file_digest, network_digest
+from trigger.errors import InputError
+from trigger.files import read_json, replacing, write_json
+from trigger.fixed_point import Codes, FixedPoint
+from trigger.inputs.contract import InputSpec
+
+if TYPE_CHECKING:
+    import keras
+
+    from firmware.backends.hls import Port
+
+PROJECT_FORMAT = 1
+"""Part of every project's digest; raised when the same network gives other sources than before."""
+
+
+class PortRecord(BaseModel):
+    """A port of the firmware: its C++ name and type, the format of its elements, and their names in order."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    cpp_type: str
+    format: str
+    elements: tuple[str, ...]
+
+    @property
+    def fixed_point(self) -> FixedPoint:
+        """The format of each element."""
+        return FixedPoint.parse(self.format)
+
+
+class Manifest(BaseModel):
+    """What a project says of itself.
+
+    Attributes:
+        name: Name of the model.
+        top: Name of the top function.
+        target: Name of the target.
+        key: Digest of what the project was made from.
+        network: Digest of the reference network.
+        inputs: The input port.
+        outputs: The output port.
+        versions: Versions of the libraries that wrote it.
+        sources: Digest of every source, by its path in the project.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    top: str
+    target: str
+    key: str
+    network: str
+    inputs: PortRecord
+    outputs: PortRecord
+    versions: dict[str, str]
+    sources: dict[str, str]
+
+
+@dataclass(frozen=True)
+class FirmwareProject:
+    """A project folder with what its files say.
+
+    Attributes:
+        folder: Where it is.
+        manifest: What it says of itself.
+        contract: Its inputs.
+        target: What it was made for.
+    """
+
+    folder: Path
+    manifest: Manifest
+    contract: InputSpec
+    target: Target
+
+    @classmethod
+    def load(cls, folder: Path) -> FirmwareProject:
+        """Open a project.
+
+        Raises:
+            InputError: The folder is not a project, or files of it are missing.
+        """
+        if not (folder / "manifest.json").is_file():
+            raise InputError(f"{folder}: not a firmware project: it has no manifest.json")
+        try:
+            manifest = Manifest.model_validate(read_json(folder / "manifest.json"))
+        except ValidationError as error:
+            raise InputError(f"{folder / 'manifest.json'}: {error.error_count()} entries are missing or wrong") from error
+        missing = [name for name in ("model.keras", *manifest.sources) if not (folder / name).is_file()]
+        if missing:
+            raise InputError(f"{folder}: {len(missing)} files of the project are missing: {', '.join(missing[:3])}")
+        contract = InputSpec.load(folder / "contract.yaml")
+        return cls(folder, manifest, contract, config.load(folder / "target.yaml", Target))
+
+    def source_digests(self) -> dict[str, str]:
+        """Digest of every source as it is now, by its path in the project."""
+        return {path: file_digest(self.folder / path) for path in source_files(self.folder)}
+
+    def edited(self) -> list[str]:
+        """Sources that are not what the conversion wrote: changed, added or taken away."""
+        now, then = self.source_digests(), self.manifest.sources
+        return sorted(path for path in now.keys() | then.keys() if now.get(path) != then.get(path))
+
+    def digest(self) -> str:
+        """Digest of the content: sources, network and contract, as they are now."""
+        return digest(self.source_digests(), self.manifest.network, self.contract)
+
+    def physics_codes(self) -> Codes | None:
+        """The physics events that came with the project, shape `(events, inputs)`."""
+        path = self.folder / "vectors" / "physics.npz"
+        if not path.is_file():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return stored["codes"].astype(np.int64)
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{path}: cannot be read: {error}") from error
+
+
+def source_files(folder: Path) -> list[str]:
+    """Paths, below `folder`, of everything that is compiled or synthesised."""
+    files = [*(folder / "firmware").rglob("*"), *folder.glob("jetgate_bridge.cpp")]
+    return sorted(str(path.relative_to(folder)) for path in files if path.suffix in (".h", ".hpp", ".cpp") and path.is_file())
+
+
+def project_key(model: keras.Model, contract: InputSpec, target: Target, physics: Codes | None) -> str:
+    """Digest of everything that a project is made from."""
+    return digest(PROJECT_FORMAT, network_digest(model), contract, target, physics, _versions())
+
+
+def convert(
+    model: keras.Model, contract: InputSpec, target: Target, name: str, folder: Path, physics: Codes | None = None
+) -> FirmwareProject:
+    """Make a firmware project of a network, or find the one made before.
+
+    Args:
+        model: A quantised network whose first layer casts its input to the contract's format.
+        contract: Its inputs.
+        target: What to make it for.
+        name: Name of the model; begins the name of the project's folder.
+        folder: Where projects are kept, `vivado_projects/`.
+        physics: Events that it will be compared on, in codes, shape `(events, inputs)`.
+
+    Raises:
+        UnsupportedError: The network cannot be represented bit for bit.
+        InputError: Network and contract do not fit each other.
+    """
+    from firmware.backends import hls, qkeras_layers
+
+    qkeras_layers.check_network(model)
+    _check_fit(model, contract, qkeras_layers.input_format(model))
+    key = project_key(model, contract, target, physics)
+    home = folder / f"{name}-{target.name}-{key[:SHORT]}"
+    if (home / "manifest.json").is_file():
+        project = FirmwareProject.load(home)
+        if not project.edited():
+            return project
+    top = re.sub(r"\W", "_", name)
+    with replacing(home) as fresh:
+        ports = hls.write(model, target, top, fresh)
+        for leftover in ("keras_model.keras", "hls4ml_config.yml", "build_lib.sh", f"{top}_bridge.cpp"):
+            (fresh / leftover).unlink(missing_ok=True)  # hls4ml's own emulation, by absolute paths; ours replaces it
+        manifest = _finish(fresh, model, contract, target, name, top, key, ports)
+        if physics is not None:
+            (fresh / "vectors").mkdir()
+            np.savez_compressed(fresh / "vectors" / "physics.npz", codes=physics)
+        write_json(fresh / "manifest.json", manifest.model_dump(mode="json"))
+    return FirmwareProject.load(home)
+
+
+def _finish(
+    folder: Path, model: keras.Model, contract: InputSpec, target: Target, name: str, top: str, key: str,
+    ports: tuple[Port, Port],
+) -> Manifest:  # fmt: skip
+    """Write our own files beside hls4ml's and describe the project."""
+    source, result = ports
+    if source.size != len(contract.inputs) or result.size != len(contract.outputs):
+        raise InputError(
+            f"the firmware has {source.size} inputs and {result.size} outputs, the contract "
+            f"{len(contract.inputs)} and {len(contract.outputs)}"
+        )
+    model.save(folder / "model.keras")
+    contract.save(folder / "contract.yaml")
+    (folder / "target.yaml").write_text(config.dump(target), encoding="utf-8")
+    (folder / "firmware" / "jetgate_contract.h").write_text(_contract_header(contract), encoding="utf-8")
+    (folder / "jetgate_bridge.cpp").write_text(_bridge(top, source, result), encoding="utf-8")
+    return Manifest(
+        name=name, top=top, target=target.name, key=key, network=network_digest(model),
+        inputs=PortRecord(name=source.name, cpp_type=source.cpp_type, format=str(source.format), elements=contract.names),
+        outputs=PortRecord(name=result.name, cpp_type=result.cpp_type, format=str(result.format), elements=contract.outputs),
+        versions=_versions(),
+        sources={path: file_digest(folder / path) for path in source_files(folder)},
+    )  # fmt: skip
+
+
+def _check_fit(model: keras.Model, contract: InputSpec, cast: FixedPoint) -> None:
+    shape = tuple(model.inputs[0].shape[1:])
+    if shape != contract.network_shape:
+        raise InputError(f"the network's input has shape {shape}, the contract describes {contract.network_shape}")
+    if int(np.prod(model.outputs[0].shape[1:])) != len(contract.outputs):
+        raise InputError(f"the network has {model.outputs[0].shape[-1]} outputs, the contract names {len(contract.outputs)}")
+    if contract.common_format != cast:
+        raise InputError(f"the contract's inputs are {contract.common_format}, the network casts its input to {cast}")
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("hls4ml", "qkeras-v3", "keras", "numpy")}
+
+
+def _contract_header(contract: InputSpec) -> str:
+    """The input contract for C++: order, formats and scaling."""
+    inputs = "\n".join(
+        f'    {{"{one.name}", "{one.unit}", "{one.format}", {one.offset!r}, {one.scale!r}}},  // {index}'
+        for index, one in enumerate(contract.inputs)
+    )
+    outputs = ", ".join(f'"{name}"' for name in contract.outputs)
+    return f"""// Written by jetgate from contract.yaml: what the inputs and outputs of this firmware are, in order.
+#ifndef JETGATE_CONTRACT_H_
+#define JETGATE_CONTRACT_H_
+
+namespace jetgate {{
+
+// code = format((physical - offset) * scale)
+struct Input {{
+    const char *name, *unit, *format;
+    double offset, scale;
+}};
+
+const unsigned n_inputs = {len(contract.inputs)};
+const Input inputs[n_inputs] = {{
+{inputs}
+}};
+
+const unsigned n_outputs = {len(contract.outputs)};
+const char *const outputs[n_outputs] = {{{outputs}}};
+
+}}  // namespace jetgate
+
+#endif
+"""
+
+
+def _bridge(top: str, source: Port, result: Port) -> str:
+    """C++ that takes and gives integer codes, so that no decimal text and no float lies between us and the firmware."""
+    template = (Path(__file__).parent / "engines" / "bridge.cpp").read_text(encoding="utf-8")
+    names: Mapping[str, object] = {
+        "TOP": top, "INPUT_TYPE": source.cpp_type, "INPUT_BITS": source.format.width, "N_INPUTS": source.size,
+        "OUTPUT_TYPE": result.cpp_type, "OUTPUT_BITS": result.format.width, "N_OUTPUTS": result.size,
+        "OUTPUT_RAW": "ap_int" if result.format.signed else "ap_uint",
+    }  # fmt: skip
+    return re.sub(r"@(\w+)@", lambda match: str(names[match[1]]), template)

@@ -1,0 +1,91 @@
+"""Vectors that a network is compared on besides physics: the ends of every format, ties, and random codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trigger.errors import InputError
+from trigger.fixed_point import Codes, Values
+from trigger.inputs.contract import InputSpec
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Inputs of a comparison.
+
+    Attributes:
+        name: What they are: `physics`, `boundary`, `ties`, `random`.
+        codes: Integer codes, shape `(events, inputs)`.
+        values: What the reference network is given, shape `(events, inputs)`; the values of `codes` unless they are to be
+            rounded by the network itself.
+    """
+
+    name: str
+    codes: Codes
+    values: Values
+
+
+def from_codes(name: str, codes: Codes, contract: InputSpec) -> Vectors:
+    """Vectors that are given as codes.
+
+    Raises:
+        InputError: There is none, or a code is outside its input's range.
+    """
+    if codes.ndim != 2 or codes.shape[1] != len(contract.inputs) or len(codes) == 0:
+        raise InputError(f"{name} vectors of shape {codes.shape} do not fit {len(contract.inputs)} inputs")
+    low, high = _ranges(contract)
+    outside = (codes < low) | (codes > high)
+    if outside.any():
+        event, column = np.argwhere(outside)[0]
+        raise InputError(
+            f"{name} vectors: code {codes[event, column]} of input {contract.names[column]!r} in event {event} is outside "
+            f"[{low[column]}, {high[column]}]; {np.count_nonzero(outside)} codes are"
+        )
+    return Vectors(name, codes, contract.values(codes))
+
+
+def boundary(contract: InputSpec, seed: int) -> Vectors:
+    """The ends of every input's format: lowest, highest, 0, one step either side; all inputs at once, and each alone on
+    backgrounds of zeros and of random codes."""
+    low, high = _ranges(contract)
+    zero = np.zeros(len(low), dtype=np.int64)
+    corners = [np.clip(corner, low, high) for corner in (low, high, zero, zero + 1, zero - 1, low + 1, high - 1)]
+    generator = np.random.default_rng([seed, 1])
+    rows = [*corners]
+    for column in range(len(low)):
+        for background in (zero, *(generator.integers(low, high, endpoint=True) for _ in range(8))):
+            for corner in corners:
+                row = np.clip(background, low, high)
+                row[column] = corner[column]
+                rows.append(row)
+    return from_codes("boundary", np.stack(rows), contract)
+
+
+def ties(contract: InputSpec, count: int, seed: int) -> Vectors:
+    """Real values exactly half-way between two codes: the contract rounds them for the firmware, the network's own cast
+    for the reference, and both must go the same way."""
+    low, high = _ranges(contract)
+    steps = np.array([one.format.step for one in contract.inputs])
+    below = np.random.default_rng([seed, 2]).integers(low - 2, high + 2, (count, len(low)), endpoint=True)
+    values = (below + 0.5) * steps
+    codes = np.stack([one.format.codes(values[:, index]) for index, one in enumerate(contract.inputs)], axis=1)
+    return Vectors("ties", codes, values)
+
+
+def random(contract: InputSpec, count: int, seed: int) -> Vectors:
+    """Random codes: half spread evenly over the range, half evenly over the orders of magnitude, so that small numbers,
+    where rounding decides, are as common as large ones, where saturation does."""
+    low, high = _ranges(contract)
+    generator = np.random.default_rng([seed, 3])
+    even = generator.integers(low, high, (count // 2, len(low)), endpoint=True)
+    rest = generator.integers(low, high, (count - count // 2, len(low)), endpoint=True)
+    widest = max(one.format.width for one in contract.inputs)
+    logarithmic = rest >> generator.integers(0, widest, rest.shape)  # keeps the sign
+    return from_codes("random", np.concatenate([even, logarithmic]), contract)
+
+
+def _ranges(contract: InputSpec) -> tuple[Codes, Codes]:
+    low = np.array([one.format.min_code for one in contract.inputs], dtype=np.int64)
+    return low, np.array([one.format.max_code for one in contract.inputs], dtype=np.int64)
