@@ -14,8 +14,10 @@ from trigger.errors import InputError, ToolError
 from trigger.files import replacing
 from trigger.fixed_point import Codes
 
-# -O2 builds as fast as it runs; C++17 is the oldest standard that hls4ml's newest headers and g++ 7 share.
-FLAGS = ("-O2", "-std=c++17", "-fPIC", "-shared", "-pthread", "-w", "-fno-gnu-unique", "-Ifirmware/ap_types", "-I.")
+# The four warnings that are switched off share one analysis, which takes g++ 12 fourteen of seventeen seconds on the long
+# lists of weights; the ap_types headers give no reason for them. Unknown -Wno- options are ignored by older compilers.
+QUICK = ("-Wno-dangling-pointer", "-Wno-use-after-free", "-Wno-mismatched-new-delete", "-Wno-free-nonheap-object")
+FLAGS = ("-O2", "-std=c++17", "-fPIC", "-shared", "-pthread", *QUICK, "-fno-gnu-unique", "-Ifirmware/ap_types", "-I.")
 BUILD_TIMEOUT_S = 3600.0
 
 
