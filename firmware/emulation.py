@@ -15,7 +15,7 @@ from firmware.engines import keras as reference
 from firmware.project import FirmwareProject
 from firmware.vectors import Vectors
 from trigger.errors import InputError
-from trigger.files import write_json
+from trigger.files import read_json, write_json
 from trigger.fixed_point import Codes
 from trigger.verdict import Requirement, Verdict, at_most
 
@@ -118,6 +118,16 @@ class EmulationResult:
     def save(self, path: Path) -> None:
         """Write the summary as JSON."""
         write_json(path, self.summary())
+
+    @classmethod
+    def load(cls, path: Path, physics: Codes | None = None) -> EmulationResult:
+        """Read what `save` wrote; the physics codes are kept apart."""
+        content = read_json(path)
+        agreements = tuple(
+            Agreement(**{**one, "first": Difference(**one["first"]) if one["first"] else None})
+            for one in content["agreements"]
+        )
+        return cls(content["project"], content["sources_digest"], tuple(content["edited"]), agreements, physics)
 
 
 def emulate(

@@ -130,6 +130,18 @@ class FirmwareProject:
         now, then = self.source_digests(), self.manifest.sources
         return sorted(path for path in now.keys() | then.keys() if now.get(path) != then.get(path))
 
+    def require_unedited(self) -> None:
+        """Refuse to go on with, or to overwrite, what somebody edited.
+
+        Raises:
+            InputError: Names the files and what can be done.
+        """
+        if edited := self.edited():
+            raise InputError(
+                f"{self.folder}: sources were edited after the conversion ({', '.join(edited[:3])}); judge them with "
+                f"'jetgate emulate {self.folder}', or move the folder away to have it written anew"
+            )
+
     def digest(self) -> str:
         """Digest of the content: sources, network and contract, as they are now."""
         return digest(self.source_digests(), self.manifest.network, self.contract)
@@ -182,8 +194,8 @@ def convert(
     home = folder / f"{name}-{target.name}-{key[:SHORT]}"
     if (home / "manifest.json").is_file():
         project = FirmwareProject.load(home)
-        if not project.edited():
-            return project
+        project.require_unedited()
+        return project
     top = re.sub(r"\W", "_", name)
     with replacing(home) as fresh:
         ports = hls.write(model, target, top, fresh)

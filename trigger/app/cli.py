@@ -1,0 +1,289 @@
+"""The command line. Each command is short: it reads its arguments, calls a room, shows what came back."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trigger.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, EXIT_TOOL_FAILED, InputError, JetgateError
+
+if TYPE_CHECKING:
+    from trigger.app.chain import Chain
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
+    help="From collisions to jet taggers whose firmware is proven bit by bit.",
+)  # fmt: skip
+
+RecipeName = Annotated[str, typer.Argument(help="A packaged recipe (see 'jetgate recipes') or the path of a YAML file.")]
+TargetName = Annotated[str, typer.Option("--target", "-t", help="A packaged target (see 'jetgate targets') or a path.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for runs/ and vivado_projects/.")]
+Workers = Annotated[int, typer.Option("--workers", "-j", min=1, help="Processes and threads; results do not depend on it.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="key.sub=value: change the recipe; may be given again.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output and nothing else there.")]
+DEFAULT_TARGET = "vu13p"
+CORES = os.cpu_count() or 1
+
+
+@app.command()
+def run(
+    recipe: RecipeName, target: TargetName = DEFAULT_TARGET, out: Out = Path(), workers: Workers = CORES,
+    set_: Set = None, as_json: AsJson = False,
+) -> int:  # fmt: skip
+    """The whole chain, from collisions to a verdict. Goes on where it was stopped; does nothing twice."""
+    from trigger.app.chain import run as run_chain
+    from trigger.app.console import overall_line, verdict_table
+
+    chain = _chain(recipe, target, out, workers, set_)
+    verdict = run_chain(chain)
+    if as_json:
+        _print_json({"folder": str(chain.folder), **json.loads((chain.folder / "verdict.json").read_text())})
+    else:
+        _print(verdict_table(verdict), f"{overall_line(verdict)}  {chain.folder}")
+    return verdict.exit_status
+
+
+@app.command()
+def data(
+    recipe: RecipeName, out: Out = Path(), workers: Workers = CORES, set_: Set = None, as_json: AsJson = False
+) -> int:
+    """Make or read the sample of a recipe, compute its features, and say what is in it."""
+    from trigger.app.chain import features, sample_path
+
+    chain = _chain(recipe, DEFAULT_TARGET, out, workers, set_)
+    sample = features(chain)
+    path = sample_path(chain)
+    counts = {name: int((sample.labels == label).sum()) for label, name in enumerate(sample.class_names)}
+    content = {
+        "sample": str(path) if path else None, "features": str(chain.model_folder / "features.npz"), "jets": counts,
+        "synthetic": sample.origin.synthetic, "digest": sample.digest(),
+    }  # fmt: skip
+    if as_json:
+        _print_json(content)
+    else:
+        _print(f"{len(sample):,} jets: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()),
+               f"sample    {path or 'as given'}", f"features  {content['features']}", f"digest    {content['digest']}")  # fmt: skip
+    return EXIT_OK
+
+
+@app.command()
+def train(
+    recipe: RecipeName, out: Out = Path(), workers: Workers = CORES, set_: Set = None, as_json: AsJson = False
+) -> int:
+    """Train the quantised network of a recipe and its float twin."""
+    from trigger.app import chain as chain_of
+
+    chain = _chain(recipe, DEFAULT_TARGET, out, workers, set_)
+    sample = chain_of.features(chain)
+    records = {which: chain_of.train(chain, sample, which) for which in ("quantised", "float")}
+    histories = {
+        which: json.loads((chain.model_folder / which / "history.json").read_text()) for which in records
+    }
+    content = {"folder": str(chain.model_folder)} | {
+        which: {"digest": record["digest"], "epochs": record["epochs"], "parameters": record["parameters"],
+                "best_val_loss": min(histories[which]["val_loss"])}
+        for which, record in records.items()
+    }  # fmt: skip
+    if as_json:
+        _print_json(content)
+    else:
+        _print(*(f"{which}: {content[which]['epochs']} epochs, {content[which]['parameters']:,} parameters, "
+                 f"validation loss {content[which]['best_val_loss']:.4f}" for which in records), chain.model_folder)  # fmt: skip
+    return EXIT_OK
+
+
+@app.command()
+def convert(
+    model: Annotated[Path, typer.Argument(help="A folder that 'jetgate train' or 'run' made, or a .keras file.")],
+    inputs: Annotated[Path | None, typer.Option(help="The input contract (YAML), for a .keras file.")] = None,
+    target: TargetName = DEFAULT_TARGET, out: Out = Path(), as_json: AsJson = False,
+) -> int:  # fmt: skip
+    """Make a firmware project of a trained network, also of one that was made elsewhere."""
+    from firmware.project import convert as convert_network
+    from firmware.target import load_target
+    from trigger.app.console import start_keras
+    from trigger.inputs.contract import InputSpec
+
+    wanted = load_target(target)
+    if model.is_dir():
+        model, inputs, name = _trained_in(model)
+    else:
+        name = model.stem
+        if inputs is None:
+            raise InputError(f"{model}: a .keras file does not say what its inputs are: give --inputs CONTRACT.yaml")
+    contract = InputSpec.load(inputs)
+    start_keras()
+    from models.trained import load_network
+
+    project = convert_network(load_network(model), contract, wanted, name, out / "vivado_projects")
+    content = {"project": str(project.folder), "top": project.manifest.top, "digest": project.digest(),
+               "inputs": project.manifest.inputs.model_dump(mode="json"),
+               "outputs": project.manifest.outputs.model_dump(mode="json")}  # fmt: skip
+    if as_json:
+        _print_json(content)
+    else:
+        _print(f"{len(contract.inputs)} inputs of {project.manifest.inputs.format}",
+               f"{len(contract.outputs)} outputs of {project.manifest.outputs.format}", project.folder)  # fmt: skip
+    return EXIT_OK
+
+
+@app.command()
+def emulate(
+    project: Annotated[Path, typer.Argument(help="A folder in vivado_projects/.")],
+    vectors: Annotated[int, typer.Option(min=1, help="Random vectors.")] = 100_000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random vectors.")] = 1,
+    workers: Workers = CORES, as_json: AsJson = False,
+) -> int:  # fmt: skip
+    """Compare the compiled firmware with its reference network, code by code. One difference fails."""
+    from firmware.emulation import emulate as compare
+    from firmware.project import FirmwareProject
+    from trigger.app.console import Reporter, overall_line, start_keras, verdict_table
+
+    report = Reporter()
+    opened = FirmwareProject.load(project)
+    if edited := opened.edited():
+        report.say(f"[yellow]edited after the conversion: {', '.join(edited)}[/]; building it anew")
+    start_keras()
+    with report.progress("emulation") as progress:
+        result = compare(opened, random_vectors=vectors, seed=seed, threads=workers, progress=progress)
+    verdict = result.verdict()
+    if as_json:
+        _print_json({"overall": str(verdict.overall), **result.summary()})
+    else:
+        _print(verdict_table(verdict), overall_line(verdict))
+    return verdict.exit_status
+
+
+@app.command()
+def recipes(
+    copy: Annotated[str | None, typer.Option(help="Copy this one into the current folder, to be changed.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """The packaged recipes."""
+    return _packaged("models", "recipes", copy, as_json)
+
+
+@app.command()
+def targets(
+    copy: Annotated[str | None, typer.Option(help="Copy this one into the current folder, to be changed.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """The packaged targets."""
+    return _packaged("firmware", "targets", copy, as_json)
+
+
+@app.command()
+def check(as_json: AsJson = False) -> int:
+    """What is installed, which tools are found where, and whether another package is in the way."""
+    from rich.table import Table
+
+    from trigger.app.check import check as look_around
+
+    findings = look_around()
+    missing = [one for one in findings if one.required and not one.good]
+    if as_json:
+        _print_json({"good": not missing, "findings": [vars(one) for one in findings]})
+    else:
+        table = Table("", "subject", "found", header_style="bold")
+        for one in findings:
+            mark = "[green]ok[/]" if one.good else "[red]missing[/]" if one.required else "[dim]none[/]"
+            table.add_row(mark, one.subject, one.found)
+        _print(table)
+    return EXIT_TOOL_FAILED if missing else EXIT_OK
+
+
+def main() -> None:
+    """Entry point: runs a command and turns whatever happens into an exit status and a message."""
+    sys.exit(_guarded(lambda: app(standalone_mode=False)))
+
+
+def _guarded(command: Callable[[], Any]) -> int:
+    try:
+        status = command()
+    except JetgateError as error:
+        print(f"jetgate: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_status
+    except (KeyboardInterrupt, EOFError):
+        print("jetgate: interrupted; the same command goes on where it was", file=sys.stderr)  # noqa: T201
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away, as 'head' does
+        return EXIT_OK
+    except Exception as error:
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # a wrong option, as the command-line library says it
+            error.show()
+            return int(error.exit_code)
+        if type(error).__name__ == "Abort":
+            return EXIT_INTERRUPTED
+        traceback.print_exc()
+        print("jetgate: this is a bug of jetgate", file=sys.stderr)  # noqa: T201
+        return EXIT_BUG
+    return status if isinstance(status, int) else EXIT_OK
+
+
+def _chain(recipe: str, target: str, out: Path, workers: int, set_: list[str] | None) -> Chain:
+    from firmware.target import load_target
+    from models.recipe import load_recipe
+    from trigger.app.chain import Chain
+    from trigger.app.console import Reporter
+
+    faults, loaded = [], []
+    for load in (lambda: load_recipe(recipe, tuple(set_ or ())), lambda: load_target(target)):
+        try:
+            loaded.append(load())
+        except InputError as error:
+            faults.append(str(error))
+    if faults:
+        raise InputError("\n".join(faults))
+    return Chain(loaded[0], loaded[1], out, workers, Reporter(), tuple(set_ or ()))
+
+
+def _trained_in(folder: Path) -> tuple[Path, Path, str]:
+    """The quantised network of a folder that a run or a training made, its contract and its name."""
+    record = folder / "run.json"
+    models = folder.parent / "models" / Path(json.loads(record.read_text())["models"]).name if record.is_file() else folder
+    quantised = models / "quantised"
+    if not (quantised / "model.keras").is_file():
+        raise InputError(f"{folder}: there is no trained network in it; 'jetgate train' and 'jetgate run' make such folders")
+    return quantised / "model.keras", quantised / "contract.yaml", models.name.rsplit("-", 1)[0]
+
+
+def _packaged(package: str, folder: str, copy: str | None, as_json: bool) -> int:
+    from trigger.config import find, packaged
+
+    if copy is not None:
+        source = find(copy, package, folder)
+        destination = Path(source.name)
+        if destination.exists():
+            raise InputError(f"{destination}: there is such a file already")
+        shutil.copy(source, destination)
+        _print_json({"copied": str(destination)}) if as_json else _print(destination)
+        return EXIT_OK
+    found = packaged(package, folder)
+    about = {name: path.read_text().splitlines()[0].lstrip("# ") for name, path in found.items()}
+    _print_json(about) if as_json else _print(*(f"{name:16}{text}" for name, text in about.items()))
+    return EXIT_OK
+
+
+def _print(*content: Any) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160)
+    for one in content:
+        console.print(one if not isinstance(one, Path) else str(one))
+
+
+def _print_json(content: Any) -> None:
+    sys.stdout.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""What the command line shows: progress on standard error, results on standard output."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from trigger.verdict import Status, Verdict
+
+_COLOURS = {"PASS": "green", "FAIL": "red", "NOT MEASURED": "yellow", "INCOMPLETE": "yellow"}
+
+
+class Reporter:
+    """Tells what a long run is doing: bars on a terminal, a line now and then elsewhere."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._start = time.monotonic()
+        self._last_line = 0.0
+
+    def say(self, text: str) -> None:
+        """One line, with the seconds since the start."""
+        self.console.print(f"[dim]{time.monotonic() - self._start:6.1f} s[/dim]  {text}")
+
+    @contextmanager
+    def progress(self, title: str) -> Iterator[Any]:
+        """A callable `(what, done, total)` that shows how far `title` is."""
+        if not self.console.is_terminal:
+            yield lambda what, done, total: self._line(f"{title}: {done:,} of {total:,} {what}", done >= total)
+            return
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[what]}"),
+            TimeElapsedColumn(), TimeRemainingColumn(),
+        )  # fmt: skip
+        with Progress(*columns, console=self.console, transient=True) as bar:
+            tasks: dict[str, TaskID] = {}
+
+            def update(what: str, done: int, total: int) -> None:
+                if what not in tasks:
+                    tasks[what] = bar.add_task(title, total=total, what=what)
+                bar.update(tasks[what], completed=done, total=total)
+
+            yield update
+
+    def _line(self, text: str, last: bool) -> None:
+        now = time.monotonic()
+        if last or now - self._last_line > 10:
+            self._last_line = now
+            self.say(text)
+
+
+def verdict_table(verdict: Verdict) -> Table:
+    """The verdict as a table for a terminal."""
+    table = Table(title=None, header_style="bold")
+    for column in ("requirement", "status", "figure", "limit", "required", "note"):
+        table.add_column(column, overflow="fold")
+    for one in verdict.requirements:
+        figure = "" if one.figure is None else f"{one.figure:,}" if isinstance(one.figure, int) else f"{one.figure:.4g}"
+        if one.uncertainty is not None:
+            figure += f" ± {one.uncertainty:.2g}"
+        colour = _COLOURS[one.status] if one.required or one.status is Status.PASS else "dim"
+        table.add_row(
+            one.name, f"[{colour}]{one.status}[/]", figure, one.limit, "yes" if one.required else "no", one.note
+        )
+    return table
+
+
+def overall_line(verdict: Verdict) -> str:
+    """The last line of a run."""
+    return f"[bold {_COLOURS[verdict.overall]}]{verdict.overall}[/]" + (
+        " (synthetic jets: nothing physical follows)" if verdict.synthetic else ""
+    )
+
+
+def start_keras() -> None:
+    """Import Keras without the lines that TensorFlow prints of itself; they are shown only if the import fails."""
+    if "keras" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # other instructions, other rounding, on other machines
+    os.environ.setdefault("JAX_ENABLE_X64", "1")  # the reference computes in float64; Keras itself asks for float32
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as drain:
+        os.dup2(drain.fileno(), 2)
+        try:
+            import keras
+
+            keras.ops.zeros(1)
+        except BaseException:
+            os.dup2(kept, 2)
+            drain.seek(0)
+            sys.stderr.write(drain.read().decode(errors="replace"))
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
