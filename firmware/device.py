@@ -59,7 +59,9 @@ DEVICES = {
 
 # Device, package with its pins, speed grade with its power variant, temperature range where the family spells one:
 # xcvu13p-flga2577-2-e, xcvu9p-flga2104-2L-e, xcku115-flvb2104-2-i, xc7z020clg400-1.
-_PART = re.compile(r"(?P<device>xc[a-z0-9]+?)-?(?P<package>[a-z]{3,4}\d{3,4})-(?P<speed>[123](?:LV|L|HV)?)(?:-(?P<range>[eiq]))?")
+_PART = re.compile(
+    r"(?P<device>xc[a-z0-9]+?)-?(?P<package>[a-z]{3,4}\d{3,4})-(?P<speed>[123](?:LV|L|HV)?)(?:-(?P<range>[eiq]))?"
+)
 
 
 def find_device(part: str) -> Device:
@@ -72,5 +74,7 @@ def find_device(part: str) -> Device:
     if match is None:
         raise InputError(f"part {part!r} is not spelled device-package-speed; right would be 'xcvu13p-flga2577-2-e'")
     if match["device"] not in DEVICES:
-        raise InputError(f"part {part!r}: device {match['device']!r} is not known; nearest: {nearest(match['device'], DEVICES)}")
+        raise InputError(
+            f"part {part!r}: device {match['device']!r} is not known; nearest: {nearest(match['device'], DEVICES)}"
+        )
     return DEVICES[match["device"]]

@@ -156,7 +156,9 @@ def emulate(
         vectors.ties(project.contract, TIE_VECTORS, seed),
         vectors.random(project.contract, random_vectors, seed),
     ]
-    agreements, physics_out, distinct = [], None, set()
+    agreements: list[Agreement] = []
+    physics_out: Codes | None = None
+    distinct: set[bytes] = set()
     for number, group in enumerate(groups, 1):
         expected = reference.run(project, model, group.values)
         found = cpp.run(project, group.codes, threads)

@@ -114,7 +114,9 @@ class FirmwareProject:
         try:
             manifest = Manifest.model_validate(read_json(folder / "manifest.json"))
         except ValidationError as error:
-            raise InputError(f"{folder / 'manifest.json'}: {error.error_count()} entries are missing or wrong") from error
+            raise InputError(
+                f"{folder / 'manifest.json'}: {error.error_count()} entries are missing or wrong"
+            ) from error
         missing = [name for name in ("model.keras", *manifest.sources) if not (folder / name).is_file()]
         if missing:
             raise InputError(f"{folder}: {len(missing)} files of the project are missing: {', '.join(missing[:3])}")
@@ -153,7 +155,8 @@ class FirmwareProject:
             return None
         try:
             with np.load(path, allow_pickle=False) as stored:
-                return stored["codes"].astype(np.int64)
+                codes: Codes = stored["codes"].astype(np.int64)
+                return codes
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{path}: cannot be read: {error}") from error
 
@@ -161,7 +164,9 @@ class FirmwareProject:
 def source_files(folder: Path) -> list[str]:
     """Paths, below `folder`, of everything that is compiled or synthesised."""
     files = [*(folder / "firmware").rglob("*"), *folder.glob("jetgate_bridge.cpp")]
-    return sorted(str(path.relative_to(folder)) for path in files if path.suffix in (".h", ".hpp", ".cpp") and path.is_file())
+    return sorted(
+        str(path.relative_to(folder)) for path in files if path.suffix in (".h", ".hpp", ".cpp") and path.is_file()
+    )
 
 
 def project_key(model: keras.Model, contract: InputSpec, target: Target, physics: Codes | None) -> str:
@@ -239,7 +244,9 @@ def _check_fit(model: keras.Model, contract: InputSpec, cast: FixedPoint) -> Non
     if shape != contract.network_shape:
         raise InputError(f"the network's input has shape {shape}, the contract describes {contract.network_shape}")
     if int(np.prod(model.outputs[0].shape[1:])) != len(contract.outputs):
-        raise InputError(f"the network has {model.outputs[0].shape[-1]} outputs, the contract names {len(contract.outputs)}")
+        raise InputError(
+            f"the network has {model.outputs[0].shape[-1]} outputs, the contract names {len(contract.outputs)}"
+        )
     if contract.common_format != cast:
         raise InputError(f"the contract's inputs are {contract.common_format}, the network casts its input to {cast}")
 

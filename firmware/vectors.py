@@ -48,7 +48,8 @@ def from_codes(name: str, codes: Codes, contract: InputSpec) -> Vectors:
 
 def boundary(contract: InputSpec, seed: int) -> Vectors:
     """The ends of every input's format: lowest, highest, 0, one step either side; all inputs at once, and each alone on
-    backgrounds of zeros and of random codes."""
+    backgrounds of zeros and of random codes.
+    """
     low, high = _ranges(contract)
     zero = np.zeros(len(low), dtype=np.int64)
     corners = [np.clip(corner, low, high) for corner in (low, high, zero, zero + 1, zero - 1, low + 1, high - 1)]
@@ -65,7 +66,8 @@ def boundary(contract: InputSpec, seed: int) -> Vectors:
 
 def ties(contract: InputSpec, count: int, seed: int) -> Vectors:
     """Real values exactly half-way between two codes: the contract rounds them for the firmware, the network's own cast
-    for the reference, and both must go the same way."""
+    for the reference, and both must go the same way.
+    """
     low, high = _ranges(contract)
     steps = np.array([one.format.step for one in contract.inputs])
     below = np.random.default_rng([seed, 2]).integers(low - 2, high + 2, (count, len(low)), endpoint=True)
@@ -76,7 +78,8 @@ def ties(contract: InputSpec, count: int, seed: int) -> Vectors:
 
 def random(contract: InputSpec, count: int, seed: int) -> Vectors:
     """Random codes: half spread evenly over the range, half evenly over the orders of magnitude, so that small numbers,
-    where rounding decides, are as common as large ones, where saturation does."""
+    where rounding decides, are as common as large ones, where saturation does.
+    """
     low, high = _ranges(contract)
     generator = np.random.default_rng([seed, 3])
     even = generator.integers(low, high, (count // 2, len(low)), endpoint=True)

@@ -84,13 +84,13 @@ def linear(given: FixedPoint) -> Any:
 
     _check(given)
     symmetric = given.overflow is Overflow.SAT_SYM
-    return quantized_bits(
-        given.width, given.integer, symmetric=int(symmetric), keep_negative=given.signed, alpha=1.0
-    )
+    return quantized_bits(given.width, given.integer, symmetric=int(symmetric), keep_negative=given.signed, alpha=1.0)
 
 
 def _check(given: FixedPoint) -> None:
     if given.rounding is not Rounding.RND_CONV or given.overflow not in (Overflow.SAT, Overflow.SAT_SYM):
-        raise UnsupportedError(f"{given}: QKeras rounds ties to even and saturates: AP_RND_CONV with AP_SAT or AP_SAT_SYM")
+        raise UnsupportedError(
+            f"{given}: QKeras rounds ties to even and saturates: AP_RND_CONV with AP_SAT or AP_SAT_SYM"
+        )
     if given.signed and given.width == 1:
         raise UnsupportedError(f"{given}: QKeras takes one signed bit for -1 and +1, not for -1 and 0")

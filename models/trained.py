@@ -53,7 +53,9 @@ class TrainedModel:
             InputError: A file is missing or broken.
         """
         return cls(
-            load_network(folder / "model.keras"), InputSpec.load(folder / "contract.yaml"), read_json(folder / "history.json")
+            load_network(folder / "model.keras"),
+            InputSpec.load(folder / "contract.yaml"),
+            read_json(folder / "history.json"),
         )
 
 

@@ -55,7 +55,9 @@ def train(
     import keras
 
     if len(learn.labels) < outputs or len(validate.labels) < outputs:
-        raise InputError(f"{len(learn.labels)} jets to train on and {len(validate.labels)} to validate with are too few")
+        raise InputError(
+            f"{len(learn.labels)} jets to train on and {len(validate.labels)} to validate with are too few"
+        )
     keras.utils.set_random_seed(seed)
     model = network.build(contract, outputs, quantization)
     steps = -(-len(learn.labels) // training.batch_size)

@@ -79,9 +79,7 @@ class FixedPoint:
             raise InputError(f"a fixed-point number has 1 to {MAX_WIDTH} bits, not {self.width}")
 
     @classmethod
-    def parse(
-        cls, text: str, rounding: Rounding = Rounding.TRN, overflow: Overflow = Overflow.WRAP
-    ) -> FixedPoint:
+    def parse(cls, text: str, rounding: Rounding = Rounding.TRN, overflow: Overflow = Overflow.WRAP) -> FixedPoint:
         """Read the `ap_fixed<W,I[,AP_rounding[,AP_overflow]]>` spelling, in which `I` counts the sign bit.
 
         Args:
@@ -94,7 +92,9 @@ class FixedPoint:
         """
         match = _SPELLING.fullmatch(re.sub(r"\s", "", text))
         if match is None:
-            raise InputError(f"{text!r} is not a fixed-point format; right would be 'ap_fixed<16,7>' or 'ap_ufixed<6,0>'")
+            raise InputError(
+                f"{text!r} is not a fixed-point format; right would be 'ap_fixed<16,7>' or 'ap_ufixed<6,0>'"
+            )
         modes: list[Any] = []
         for kind, name, default in (
             (Rounding, match["rounding"], rounding),

@@ -11,18 +11,18 @@ Array = NDArray[np.float64]
 
 
 def transverse_momentum(px: Any, py: Any) -> Any:
-    """pT of momenta, numpy or awkward, in the unit of the inputs."""
+    """PT of momenta, numpy or awkward, in the unit of the inputs."""
     return np.sqrt(px**2 + py**2)
 
 
 def pseudorapidity(px: Any, py: Any, pz: Any) -> Any:
-    """eta of momenta; along the beam it is +-infinity, at rest 0."""
+    """Eta of momenta; along the beam it is +-infinity, at rest 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.nan_to_num(np.arcsinh(pz / transverse_momentum(px, py)), nan=0.0, posinf=np.inf, neginf=-np.inf)
 
 
 def azimuth(px: Any, py: Any) -> Any:
-    """phi of momenta, in (-pi, pi]."""
+    """Phi of momenta, in (-pi, pi]."""
     return np.arctan2(py, px)
 
 

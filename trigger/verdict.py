@@ -70,9 +70,7 @@ def at_least(
 
 def not_measured(name: str, limit: str, *, required: bool, note: str) -> Requirement:
     """A requirement that nothing was measured for, and why."""
-    return Requirement(
-        name=name, status=Status.NOT_MEASURED, figure=None, limit=limit, required=required, note=note
-    )
+    return Requirement(name=name, status=Status.NOT_MEASURED, figure=None, limit=limit, required=required, note=note)
 
 
 def _held_to(

@@ -96,7 +96,11 @@ def _configuration(backend: HlsBackend) -> dict[str, Any]:
         given = {"ReuseFactor": options.reuse_factor, "Strategy": options.strategy and options.strategy.capitalize()}
         layers[name] = {key: value for key, value in given.items() if value is not None}
     # The precision here is overwritten everywhere by the bit-exact derivation.
-    model = {"Precision": "ap_fixed<16,6>", "ReuseFactor": backend.reuse_factor, "Strategy": backend.strategy.capitalize()}
+    model = {
+        "Precision": "ap_fixed<16,6>",
+        "ReuseFactor": backend.reuse_factor,
+        "Strategy": backend.strategy.capitalize(),
+    }
     return {"Model": model, "LayerName": layers}
 
 
@@ -104,7 +108,9 @@ def _check_layer_names(model: keras.Model, backend: HlsBackend) -> None:
     known = [layer.name for layer in model.layers]
     for name in backend.layers:
         if name not in known:
-            raise InputError(f"target: backend.layers names a layer {name!r} that is not there; nearest: {nearest(name, known)}")
+            raise InputError(
+                f"target: backend.layers names a layer {name!r} that is not there; nearest: {nearest(name, known)}"
+            )
 
 
 def _check_reuse(graph: Any, backend: HlsBackend) -> None:

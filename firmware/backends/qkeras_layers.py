@@ -36,10 +36,14 @@ def check_network(model: keras.Model) -> None:
         except UnsupportedError as error:
             faults.append(str(error))
     if len(model.inputs) != 1 or len(model.outputs) != 1:
-        faults.append(f"the model has {len(model.inputs)} inputs and {len(model.outputs)} outputs; one of each is supported")
+        faults.append(
+            f"the model has {len(model.inputs)} inputs and {len(model.outputs)} outputs; one of each is supported"
+        )
     first = model.layers[1] if len(model.layers) > 1 else None
     if not faults and (first is None or type(first).__name__ != "QActivation"):
-        faults.append("the layer after the input is not a QActivation with quantized_bits: the input's format is not known")
+        faults.append(
+            "the layer after the input is not a QActivation with quantized_bits: the input's format is not known"
+        )
     if faults:
         raise UnsupportedError("\n".join(faults))
 
@@ -80,11 +84,17 @@ def quantizer_format(quantizer: Any, where: str) -> FixedPoint:
                 f"{where}: quantized_relu(negative_slope={quantizer.negative_slope}) is not a cast; use negative_slope=0"
             )
         if quantizer.relu_upper_bound is not None and not quantizer.is_quantized_clip:
-            raise UnsupportedError(f"{where}: quantized_relu(relu_upper_bound={quantizer.relu_upper_bound}) is not a cast")
+            raise UnsupportedError(
+                f"{where}: quantized_relu(relu_upper_bound={quantizer.relu_upper_bound}) is not a cast"
+            )
         if integer < 0:
-            raise UnsupportedError(f"{where}: quantized_relu with integer={integer} fails in QKeras itself; use integer >= 0")
+            raise UnsupportedError(
+                f"{where}: quantized_relu with integer={integer} fails in QKeras itself; use integer >= 0"
+            )
         return FixedPoint(False, integer, bits - integer, Rounding.RND_CONV, Overflow.SAT)
-    raise UnsupportedError(f"{where}: quantiser {kind} is not supported; supported are {', '.join(SUPPORTED_QUANTIZERS)}")
+    raise UnsupportedError(
+        f"{where}: quantiser {kind} is not supported; supported are {', '.join(SUPPORTED_QUANTIZERS)}"
+    )
 
 
 def quantized_weights(layer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
@@ -172,7 +182,9 @@ def _quantized(quantizer: Any, weight: Any, where: str) -> NDArray[np.float64]:
 
 def _refuse_noise(quantizer: Any, where: str) -> None:
     if getattr(quantizer, "use_stochastic_rounding", False):
-        raise UnsupportedError(f"{where}: stochastic rounding cannot be repeated in firmware; use use_stochastic_rounding=0")
+        raise UnsupportedError(
+            f"{where}: stochastic rounding cannot be repeated in firmware; use use_stochastic_rounding=0"
+        )
     noise = getattr(quantizer, "qnoise_factor", 1.0)
     if float(np.asarray(noise)) != 1.0:
         raise UnsupportedError(f"{where}: qnoise_factor={float(np.asarray(noise)):g} quantises only in part; use 1")

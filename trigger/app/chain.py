@@ -118,7 +118,9 @@ def run(chain: Chain) -> Verdict:
 # ---------------------------------------------------------------------------------------------------------------- steps
 
 
-def step(folder: Path, name: str, key: str, outputs: Iterable[Path], action: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
+def step(
+    folder: Path, name: str, key: str, outputs: Iterable[Path], action: Callable[[], dict[str, Any] | None]
+) -> dict[str, Any]:
     """Do a step unless its record says that it was done.
 
     Args:
@@ -157,9 +159,7 @@ def sample_path(chain: Chain) -> Path | None:
     if not isinstance(data, PythiaData):
         return None
     with chain.report.progress("collisions") as progress:
-        return generate(
-            data, chain.recipe.seed, chain.out / "runs" / "data", workers=chain.workers, progress=progress
-        )
+        return generate(data, chain.recipe.seed, chain.out / "runs" / "data", workers=chain.workers, progress=progress)
 
 
 def jets(chain: Chain) -> Iterator[JetDataset]:
@@ -172,7 +172,7 @@ def jets(chain: Chain) -> Iterator[JetDataset]:
     match data:
         case PythiaData():
             path = sample_path(chain)
-            assert path is not None  # noqa: S101  for the type checker: PythiaData always has one
+            assert path is not None
             yield from read_generated(path)
         case RootData():
             yield from read_jets(data)
@@ -216,7 +216,9 @@ def _compute_features(chain: Chain) -> FeatureDataset:
             return table
         unknown = [name for name in wanted if name not in table.names]
         if unknown:
-            raise InputError(f"inputs.features: the table has no {unknown[0]!r}; nearest: {nearest(unknown[0], table.names)}")
+            raise InputError(
+                f"inputs.features: the table has no {unknown[0]!r}; nearest: {nearest(unknown[0], table.names)}"
+            )
         columns = [table.names.index(name) for name in wanted]
         return FeatureDataset(
             table.values[:, columns], wanted, table.labels, table.class_names, table.weights, table.events, table.origin
@@ -281,7 +283,9 @@ def train(chain: Chain, sample: FeatureDataset, which: str) -> dict[str, Any]:
         def batch(split: Split) -> Batch:
             one = sample.take(parts[split])
             # The quantised network sees what the wire carries; the float network what was there before.
-            inputs = contract.scaled(one.values) if quantization is None else contract.values(contract.codes(one.values))
+            inputs = (
+                contract.scaled(one.values) if quantization is None else contract.values(contract.codes(one.values))
+            )
             return Batch(inputs.reshape(len(one), *contract.network_shape), one.labels, one.weights)
 
         with chain.report.progress(f"{which} network") as progress:
@@ -373,7 +377,7 @@ def emulate_project(chain: Chain, record: Mapping[str, Any]) -> EmulationResult:
             result = emulate(project, seed=chain.recipe.seed, threads=chain.workers, progress=progress)
         result.save(summary)
         with replacing(physics) as fresh:
-            np.savez_compressed(fresh, codes=result.physics)
+            np.savez_compressed(fresh, codes=np.asarray(result.physics))
 
     key = digest(STEP_FORMAT, version("jetgate"), record["digest"], chain.recipe.seed, RANDOM_VECTORS, TIE_VECTORS)
     step(chain.folder, "emulation", key, [summary, physics], compare)
@@ -421,7 +425,7 @@ def _scores(
     quantised, floating = load_trained(chain, "quantised"), load_trained(chain, "float")
     contract = quantised.contract
     project = open_project(chain, record)
-    assert emulation.physics is not None  # noqa: S101  for the type checker: a chain always has physics events
+    assert emulation.physics is not None
     shape = (len(test), *contract.network_shape)
     logits = {
         "float": network_logits(floating.network, contract.scaled(test.values).reshape(shape)),

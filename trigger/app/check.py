@@ -47,7 +47,9 @@ def _own_packages() -> list[Finding]:
         places = [Path(place).resolve() for place in (spec.submodule_search_locations or [])] if spec else []
         ours = places == [home / name]
         found = str(places[0]) if places else "not found"
-        findings.append(Finding(f"package {name}", ours, True, found if ours else f"{found} is not jetgate's {home / name}"))
+        findings.append(
+            Finding(f"package {name}", ours, True, found if ours else f"{found} is not jetgate's {home / name}")
+        )
     return findings
 
 

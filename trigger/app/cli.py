@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trigger.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, EXIT_TOOL_FAILED, InputError, JetgateError
+from trigger.files import read_json
 
 if TYPE_CHECKING:
     from trigger.app.chain import Chain
@@ -23,10 +24,14 @@ app = typer.Typer(
     help="From collisions to jet taggers whose firmware is proven bit by bit.",
 )  # fmt: skip
 
-RecipeName = Annotated[str, typer.Argument(help="A packaged recipe (see 'jetgate recipes') or the path of a YAML file.")]
+RecipeName = Annotated[
+    str, typer.Argument(help="A packaged recipe (see 'jetgate recipes') or the path of a YAML file.")
+]
 TargetName = Annotated[str, typer.Option("--target", "-t", help="A packaged target (see 'jetgate targets') or a path.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for runs/ and vivado_projects/.")]
-Workers = Annotated[int, typer.Option("--workers", "-j", min=1, help="Processes and threads; results do not depend on it.")]
+Workers = Annotated[
+    int, typer.Option("--workers", "-j", min=1, help="Processes and threads; results do not depend on it.")
+]
 Set = Annotated[list[str] | None, typer.Option("--set", help="key.sub=value: change the recipe; may be given again.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output and nothing else there.")]
 DEFAULT_TARGET = "vu13p"
@@ -45,7 +50,7 @@ def run(
     chain = _chain(recipe, target, out, workers, set_)
     verdict = run_chain(chain)
     if as_json:
-        _print_json({"folder": str(chain.folder), **json.loads((chain.folder / "verdict.json").read_text())})
+        _print_json({"folder": str(chain.folder), **read_json(chain.folder / "verdict.json")})
     else:
         _print(verdict_table(verdict), f"{overall_line(verdict)}  {chain.folder}")
     return verdict.exit_status
@@ -69,8 +74,12 @@ def data(
     if as_json:
         _print_json(content)
     else:
-        _print(f"{len(sample):,} jets: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()),
-               f"sample    {path or 'as given'}", f"features  {content['features']}", f"digest    {content['digest']}")  # fmt: skip
+        _print(
+            f"{len(sample):,} jets: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()),
+            f"sample    {path or 'as given'}",
+            f"features  {content['features']}",
+            f"digest    {content['digest']}",
+        )
     return EXIT_OK
 
 
@@ -84,19 +93,18 @@ def train(
     chain = _chain(recipe, DEFAULT_TARGET, out, workers, set_)
     sample = chain_of.features(chain)
     records = {which: chain_of.train(chain, sample, which) for which in ("quantised", "float")}
-    histories = {
-        which: json.loads((chain.model_folder / which / "history.json").read_text()) for which in records
-    }
-    content = {"folder": str(chain.model_folder)} | {
-        which: {"digest": record["digest"], "epochs": record["epochs"], "parameters": record["parameters"],
-                "best_val_loss": min(histories[which]["val_loss"])}
-        for which, record in records.items()
-    }  # fmt: skip
+    networks = {}
+    for which, record in records.items():
+        history = read_json(chain.model_folder / which / "history.json")
+        networks[which] = {name: record[name] for name in ("digest", "epochs", "parameters")}
+        networks[which]["best_val_loss"] = min(history["val_loss"])
     if as_json:
-        _print_json(content)
+        _print_json({"folder": str(chain.model_folder), **networks})
     else:
-        _print(*(f"{which}: {content[which]['epochs']} epochs, {content[which]['parameters']:,} parameters, "
-                 f"validation loss {content[which]['best_val_loss']:.4f}" for which in records), chain.model_folder)  # fmt: skip
+        for which, one in networks.items():
+            _print(f"{which}: {one['epochs']} epochs, {one['parameters']:,} parameters, "
+                   f"validation loss {one['best_val_loss']:.4f}")  # fmt: skip
+        _print(chain.model_folder)
     return EXIT_OK
 
 
@@ -218,7 +226,9 @@ def _guarded(command: Callable[[], Any]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away, as 'head' does
         return EXIT_OK
     except Exception as error:
-        if hasattr(error, "show") and hasattr(error, "exit_code"):  # a wrong option, as the command-line library says it
+        if hasattr(error, "show") and hasattr(
+            error, "exit_code"
+        ):  # a wrong option, as the command-line library says it
             error.show()
             return int(error.exit_code)
         if type(error).__name__ == "Abort":
@@ -235,24 +245,19 @@ def _chain(recipe: str, target: str, out: Path, workers: int, set_: list[str] | 
     from trigger.app.chain import Chain
     from trigger.app.console import Reporter
 
-    faults, loaded = [], []
-    for load in (lambda: load_recipe(recipe, tuple(set_ or ())), lambda: load_target(target)):
-        try:
-            loaded.append(load())
-        except InputError as error:
-            faults.append(str(error))
-    if faults:
-        raise InputError("\n".join(faults))
-    return Chain(loaded[0], loaded[1], out, workers, Reporter(), tuple(set_ or ()))
+    overrides = tuple(set_ or ())
+    return Chain(load_recipe(recipe, overrides), load_target(target), out, workers, Reporter(), overrides)
 
 
 def _trained_in(folder: Path) -> tuple[Path, Path, str]:
     """The quantised network of a folder that a run or a training made, its contract and its name."""
     record = folder / "run.json"
-    models = folder.parent / "models" / Path(json.loads(record.read_text())["models"]).name if record.is_file() else folder
+    models = folder.parent / "models" / Path(read_json(record)["models"]).name if record.is_file() else folder
     quantised = models / "quantised"
     if not (quantised / "model.keras").is_file():
-        raise InputError(f"{folder}: there is no trained network in it; 'jetgate train' and 'jetgate run' make such folders")
+        raise InputError(
+            f"{folder}: there is no trained network in it; 'jetgate train' and 'jetgate run' make such folders"
+        )
     return quantised / "model.keras", quantised / "contract.yaml", models.name.rsplit("-", 1)[0]
 
 

@@ -27,7 +27,9 @@ def requirements(
         clipped: For each input the share of values outside its format.
     """
     return (
-        at_least("data:jets", len(sample), 1, required=False, note=f"{recipe.data.kind}, {len(sample.class_names)} classes"),
+        at_least(
+            "data:jets", len(sample), 1, required=False, note=f"{recipe.data.kind}, {len(sample.class_names)} classes"
+        ),
         _clipping(clipped),
         *emulation.requirements(),
         *_physics(recipe, performance, sample.origin.synthetic),
@@ -40,7 +42,11 @@ def requirements(
 def _clipping(clipped: Mapping[str, float]) -> Requirement:
     worst = max(clipped, key=lambda name: clipped[name])
     return at_most(
-        "inputs:clipped", clipped[worst], 0.001, required=False, note=f"largest share of values out of range, of {worst!r}"
+        "inputs:clipped",
+        clipped[worst],
+        0.001,
+        required=False,
+        note=f"largest share of values out of range, of {worst!r}",
     )
 
 
@@ -50,7 +56,9 @@ def _physics(recipe: Recipe, performance: Mapping[str, Any], synthetic: bool) ->
     quality = performance["performance"]
     auc = quality["firmware"]["macro_auc"]
     agreement = performance["agreement"]["firmware"]["value"]
-    accuracies = ", ".join(f"{name} {quality[name]['accuracy']['value']:.4f}" for name in ("float", "quantised", "firmware"))
+    accuracies = ", ".join(
+        f"{name} {quality[name]['accuracy']['value']:.4f}" for name in ("float", "quantised", "firmware")
+    )
     jets = f"{performance['test_jets']:,} held-out jets"
     if synthetic:
         note = "synthetic jets: nothing physical is measured"

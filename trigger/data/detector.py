@@ -130,9 +130,7 @@ def detect(particles: Particles, preset: Preset, generator: np.random.Generator)
     # Turn of the azimuth from the vertex to the calorimeter face; pT [GeV] = 0.3 B [T] r [m].
     bend = 0.15 * preset.field_tesla * preset.radius_m / np.maximum(pt, 1e-6)
     reaches = ((particles.charge == 0) | (bend < 1)) & (particles.kind != MUON)
-    face_phi = np.where(
-        particles.charge == 0, phi, phi - np.sign(particles.charge) * np.arcsin(np.minimum(bend, 1.0))
-    )
+    face_phi = np.where(particles.charge == 0, phi, phi - np.sign(particles.charge) * np.arcsin(np.minimum(bend, 1.0)))
     electromagnetic = (particles.kind == PHOTON) | (particles.kind == ELECTRON)
     track_energy = np.zeros(len(pt))
     track_energy[found] = tracks.energy
@@ -197,7 +195,7 @@ def _cells(
     rows = 2 * 512
     key = (particles.event * rows + ieta + rows // 2) * columns + iphi
     keys, place = np.unique(key, return_inverse=True)
-    deposited = np.bincount(place, particles.energy, minlength=len(keys))
+    deposited: NDArray[np.float64] = np.bincount(place, particles.energy, minlength=len(keys)).astype(np.float64)
     leading = np.bincount(place, particles.energy * (particles.vertex == 0), minlength=len(keys))
     tracked = np.bincount(place, track_energy, minlength=len(keys))
     event, rest = np.divmod(keys, rows * columns)
@@ -226,9 +224,7 @@ def _cells(
     )
 
 
-def _energy_resolution(
-    energy: NDArray[np.float64], abs_eta: NDArray[np.float64], is_ecal: bool
-) -> NDArray[np.float64]:
+def _energy_resolution(energy: NDArray[np.float64], abs_eta: NDArray[np.float64], is_ecal: bool) -> NDArray[np.float64]:
     """Absolute resolution in GeV: ECAL arXiv:1306.2016 and 1502.02701, HCAL as in the Delphes CMS card."""
     if not is_ecal:
         return np.sqrt((0.050 * energy) ** 2 + 1.50**2 * energy)

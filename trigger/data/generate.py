@@ -286,7 +286,9 @@ def _run_chunks(
             if open_chunks[name] <= 0:
                 break
             index = submitted[name]
-            chunk_seed = 1 + int(digest(seed, name, index)[:7], 16)  # Pythia takes 1 to 900,000,000; this is below 2^28+1
+            chunk_seed = 1 + int(
+                digest(seed, name, index)[:7], 16
+            )  # Pythia takes 1 to 900,000,000; this is below 2^28+1
             future = pool.submit(make_chunk, Chunk(data, name, index, chunk_seed, events, minbias), folder)
             running[future] = (name, index)
             submitted[name] += 1
@@ -433,7 +435,7 @@ def _jets(data: PythiaData, chunk: Chunk, quarks: _Quarks, seen: Particles, weig
     import awkward as ak
 
     low, high = data.pt_gev
-    columns = {
+    columns: dict[str, NDArray[Any]] = {
         "px": seen.px, "py": seen.py, "pz": seen.pz, "E": seen.energy, "charge": seen.charge, "type": seen.kind,
         "vertex": seen.vertex,
     }  # fmt: skip
@@ -486,9 +488,7 @@ def _match(
     return label
 
 
-def _prepare_pool(
-    data: PythiaData, seed: int, folder: Path, pool: Executor, progress: Progress | None
-) -> Path:
+def _prepare_pool(data: PythiaData, seed: int, folder: Path, pool: Executor, progress: Progress | None) -> Path:
     """The pool of minimum-bias collisions, made once for its settings."""
     from importlib.metadata import version
 
@@ -514,7 +514,7 @@ def _prepare_pool(
         for name in Particles.__dataclass_fields__
     }  # fmt: skip
     with replacing(target) as fresh:
-        np.savez(fresh, **columns)
+        np.savez(fresh, allow_pickle=False, **columns)
     return target
 
 
@@ -535,7 +535,9 @@ def _pileup(pool: Path, mean: float, events: int, generator: np.random.Generator
     start = np.repeat(edges[drawn] - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
     rows = start + np.arange(lengths.sum())
     taken = collisions.take(rows)
-    return Particles(np.repeat(target, lengths), *(getattr(taken, name) for name in list(taken.__dataclass_fields__)[1:]))
+    return Particles(
+        np.repeat(target, lengths), *(getattr(taken, name) for name in list(taken.__dataclass_fields__)[1:])
+    )
 
 
 def _join(data: PythiaData, seed: int, folder: Path, made: dict[str, list[Path]], target: Path) -> None:

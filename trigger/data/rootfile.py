@@ -10,7 +10,7 @@ import glob
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -95,13 +95,17 @@ def read_block(path: Path) -> JetBlock:
     import awkward as ak
 
     blocks = list(iterate_blocks(path, step_size=1 << 40))
-    return replace(
-        blocks[0],
-        constituents=ak.concatenate([block.constituents for block in blocks]),
-        **{
-            name: np.concatenate([getattr(block, name) for block in blocks])
-            for name in ("labels", "weights", "events", "generator_weights")
-        },
+
+    def joined(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(block, name) for block in blocks])
+
+    return JetBlock(
+        ak.concatenate([block.constituents for block in blocks]),
+        joined("labels"),
+        joined("weights"),
+        joined("events"),
+        joined("generator_weights"),
+        blocks[0].details,
     )
 
 
@@ -345,19 +349,25 @@ def _chunk_jets(data: RootData, sample: Sample, chunk: Any, entry_offset: int) -
     def per_jet(branch: str) -> NDArray[Any]:
         column = chunk[branch]
         if column.ndim == 1:
-            return ak.to_numpy(column)[entry]
+            flat: NDArray[Any] = ak.to_numpy(column)
+            return flat[entry]
         if not np.array_equal(ak.to_numpy(ak.num(column)), jets_per_entry):
             raise InputError(f"branch {branch!r} has neither one value an entry nor one a jet")
-        return ak.to_numpy(ak.flatten(column))
+        listed: NDArray[Any] = ak.to_numpy(ak.flatten(column))
+        return listed
 
     keep = ak.to_numpy(ak.num(constituents)) > 0
     for cut in data.cuts:
         values = per_jet(cut.branch)
-        keep &= (values >= (-np.inf if cut.min is None else cut.min)) & (values < (np.inf if cut.max is None else cut.max))
+        keep &= (values >= (-np.inf if cut.min is None else cut.min)) & (
+            values < (np.inf if cut.max is None else cut.max)
+        )
     for name in MOMENTUM:
         flat = ak.to_numpy(ak.flatten(constituents[name][keep]))
         if not np.isfinite(flat).all():
-            raise InputError(f"{np.count_nonzero(~np.isfinite(flat))} of {flat.size} values of {name} are NaN or infinite")
+            raise InputError(
+                f"{np.count_nonzero(~np.isfinite(flat))} of {flat.size} values of {name} are NaN or infinite"
+            )
     px, py, pz = (ak.to_numpy(ak.sum(constituents[name], axis=1)) for name in ("px", "py", "pz"))
     pt = transverse_momentum(px, py)
     if data.pt_gev is not None:
@@ -368,7 +378,9 @@ def _chunk_jets(data: RootData, sample: Sample, chunk: Any, entry_offset: int) -
     keep &= labels >= 0
     if not keep.any():
         return None
-    weights = per_jet(sample.weight).astype(float) if isinstance(sample.weight, str) else np.full(len(entry), sample.weight)
+    weights = (
+        per_jet(sample.weight).astype(float) if isinstance(sample.weight, str) else np.full(len(entry), sample.weight)
+    )
     if isinstance(sample.cross_section_pb, str):
         weights = weights * per_jet(sample.cross_section_pb)
     elif sample.cross_section_pb is not None:
@@ -383,7 +395,9 @@ def _chunk_jets(data: RootData, sample: Sample, chunk: Any, entry_offset: int) -
 def _labels(data: RootData, sample: Sample, per_jet: Any, jets: int) -> NDArray[np.int64]:
     if isinstance(sample.label, str):
         if sample.label not in data.classes:
-            raise InputError(f"label {sample.label!r} is none of the classes; nearest: {nearest(sample.label, data.classes)}")
+            raise InputError(
+                f"label {sample.label!r} is none of the classes; nearest: {nearest(sample.label, data.classes)}"
+            )
         return np.full(jets, data.classes.index(sample.label), dtype=np.int64)
     labels = np.full(jets, -1, dtype=np.int64)
     values = per_jet(sample.label.branch)
@@ -481,5 +495,4 @@ def _chunks(tree: Any, path: Path, names: list[str], step_size: int | str) -> It
     for name in names:
         if name not in known:
             raise InputError(f"{path}: tree {tree.name!r} has no branch {name!r}; nearest: {nearest(name, known)}")
-    for chunk in tree.iterate(names, step_size=step_size, library="ak"):
-        yield chunk
+    yield from tree.iterate(names, step_size=step_size, library="ak")

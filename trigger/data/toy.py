@@ -53,8 +53,16 @@ def toy_jets(data: ToyData, seed: int) -> Iterator[JetDataset]:
     prong = generator.integers(0, prongs[jet])
     angle = generator.uniform(0, 2 * np.pi, jets)[jet] + 2 * np.pi * prong / prongs[jet]
     distance = np.where(prongs > 1, spread, 0.0)[jet]
-    eta = generator.uniform(-1.5, 1.5, jets)[jet] + distance * np.cos(angle) + width[jet] * generator.normal(size=len(jet))
-    phi = generator.uniform(-np.pi, np.pi, jets)[jet] + distance * np.sin(angle) + width[jet] * generator.normal(size=len(jet))
+    eta = (
+        generator.uniform(-1.5, 1.5, jets)[jet]
+        + distance * np.cos(angle)
+        + width[jet] * generator.normal(size=len(jet))
+    )
+    phi = (
+        generator.uniform(-np.pi, np.pi, jets)[jet]
+        + distance * np.sin(angle)
+        + width[jet] * generator.normal(size=len(jet))
+    )
     pt = generator.exponential(1.0, len(jet)) + 0.01
     pt *= (generator.uniform(*data.pt_gev, jets) / np.bincount(jet, pt))[jet]
     px, py, pz, energy = from_pt_eta_phi_mass(pt, eta, phi, 0.0)

@@ -99,7 +99,8 @@ class Comparison:
 
 def chosen_class(logits: Array) -> NDArray[np.int64]:
     """The class of the largest logit; the first of equals. Shape `(jets,)`."""
-    return np.argmax(logits, axis=1).astype(np.int64)
+    classes: NDArray[np.int64] = np.argmax(logits, axis=1).astype(np.int64)
+    return classes
 
 
 def softmax(logits: Array) -> Array:

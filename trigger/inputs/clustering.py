@@ -55,7 +55,6 @@ def cluster(particles: Any, radius: float, min_pt_gev: float, algorithm: Algorit
 
 def _sequence(particles: Any, radius: float, algorithm: Algorithm) -> Any:
     import awkward as ak
-
     import fastjet
     from fastjet import _swig
 
@@ -63,4 +62,6 @@ def _sequence(particles: Any, radius: float, algorithm: Algorithm) -> Any:
         raise InputError(f"a jet radius is positive, not {radius}")
     _swig.ClusterSequence.set_fastjet_banner_stream(None)  # it would go to standard output, which belongs to --json
     definition = fastjet.JetDefinition(getattr(fastjet, f"{algorithm}_algorithm"), radius)
-    return fastjet.ClusterSequence(ak.zip({name: particles[name] for name in MOMENTUM}, with_name="Momentum4D"), definition)
+    return fastjet.ClusterSequence(
+        ak.zip({name: particles[name] for name in MOMENTUM}, with_name="Momentum4D"), definition
+    )

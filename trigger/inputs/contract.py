@@ -92,7 +92,9 @@ class InputSpec(Settings):
     def scaled(self, physical: ArrayLike) -> Values:
         """Offset taken off and scale applied: real values before quantisation, shape `(events, inputs)`."""
         table = self._table(physical)
-        return (table - np.array([one.offset for one in self.inputs])) * np.array([one.scale for one in self.inputs])
+        offset, scale = np.array([(one.offset, one.scale) for one in self.inputs]).T
+        scaled: Values = (table - offset) * scale
+        return scaled
 
     def codes(self, physical: ArrayLike) -> Codes:
         """Physical quantities to integer codes, shape `(events, inputs)`."""

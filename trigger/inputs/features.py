@@ -55,9 +55,7 @@ JET_FEATURES: dict[str, str] = {
 _BLOCK = 2000
 
 
-def jet_features(
-    jets: JetDataset, names: tuple[str, ...] = tuple(JET_FEATURES), workers: int = 1
-) -> FeatureDataset:
+def jet_features(jets: JetDataset, names: tuple[str, ...] = tuple(JET_FEATURES), workers: int = 1) -> FeatureDataset:
     """The features of every jet.
 
     Args:
@@ -75,9 +73,7 @@ def jet_features(
     with ThreadPoolExecutor(workers) as pool:
         tables = list(pool.map(_all_features, blocks))
     values = np.stack([np.concatenate([table[name] for table in tables]) for name in names], axis=1)
-    return FeatureDataset(
-        values, tuple(names), jets.labels, jets.class_names, jets.weights, jets.events, jets.origin
-    )
+    return FeatureDataset(values, tuple(names), jets.labels, jets.class_names, jets.weights, jets.events, jets.origin)
 
 
 def _all_features(constituents: Any) -> dict[str, NDArray[np.float64]]:

@@ -25,7 +25,9 @@ class MassPeak:
     threshold_gev: float
 
 
-def mass_peak(mass_gev: NDArray[np.float64], threshold_gev: float = 60.0, seed: int = 1, replicas: int = 100) -> MassPeak:
+def mass_peak(
+    mass_gev: NDArray[np.float64], threshold_gev: float = 60.0, seed: int = 1, replicas: int = 100
+) -> MassPeak:
     """The peak of a mass spectrum above a threshold.
 
     A mean or median would be pulled by the tail of jets with a lost prong; the shortest interval is not.

@@ -29,9 +29,13 @@ def styled() -> Iterator[None]:
         with mpl.rc_context(mplhep.style.CMS):
             mpl.rcParams.update(
                 {
-                    "figure.figsize": (9, 8), "font.size": 20, "legend.fontsize": 16, "svg.hashsalt": "jetgate",
-                    "font.family": "DejaVu Sans", "mathtext.fontset": "dejavusans",
-                }  # fmt: skip
+                    "figure.figsize": (9, 8),
+                    "font.size": 20,
+                    "legend.fontsize": 16,
+                    "svg.hashsalt": "jetgate",
+                    "font.family": "DejaVu Sans",
+                    "mathtext.fontset": "dejavusans",
+                }
             )
             yield
 

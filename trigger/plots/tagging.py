@@ -85,7 +85,7 @@ def _axes(simulated: bool) -> tuple[Figure, Any]:
     import mplhep
 
     figure, axes = new_figure()
-    mplhep.label.exp_label(exp="jetgate", text="Simulation" if simulated else "", loc=0, rlabel="", ax=axes)
+    mplhep.label.exp_label(exp="jetgate", data=not simulated, text="", loc=0, rlabel="", ax=axes)
     return figure, axes
 
 
@@ -96,4 +96,6 @@ def _histogram(
     import mplhep
 
     counts, _ = np.histogram(values, bins, weights=weights / weights.sum())
-    mplhep.histplot(counts, bins, ax=axes, label=name, color=COLOURS[colour % len(COLOURS)], linestyle=style, linewidth=2)
+    mplhep.histplot(
+        counts, bins, ax=axes, label=name, color=COLOURS[colour % len(COLOURS)], linestyle=style, linewidth=2
+    )

@@ -1,0 +1,70 @@
+"""Shared fixtures: one small sample, one small network and one compiled project for the whole session."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+REALDATA = Path(__file__).resolve().parents[2] / "shared" / "realdata"
+
+
+def realdata(path: str) -> Path:
+    """A public file that the project does not ship; the test is skipped where it is not there."""
+    found = REALDATA / path
+    if not found.exists():
+        pytest.skip(f"the public file {path} is not here")
+    return found
+
+
+@pytest.fixture(scope="session")
+def toy():
+    """Toy jets of five classes, 120 each."""
+    from trigger.data.toy import ToyData, toy_jets
+
+    (jets,) = toy_jets(ToyData(kind="toy", jets_per_class=120), seed=3)
+    return jets
+
+
+@pytest.fixture(scope="session")
+def contract():
+    """A contract of six inputs of ten bits."""
+    from trigger.fixed_point import FixedPoint, Overflow, Rounding
+    from trigger.inputs.contract import Input, InputSpec
+
+    wire = FixedPoint(True, 4, 5, Rounding.RND_CONV, Overflow.SAT)
+    inputs = tuple(Input(name=f"x{k}", unit="GeV", format=wire, offset=float(k), scale=0.5) for k in range(6))
+    return InputSpec(inputs=inputs, outputs=("a", "b", "c"))
+
+
+@pytest.fixture(scope="session")
+def network(contract):
+    """A small quantised network with random weights, biases included."""
+    from models.networks.mlp import Mlp
+    from models.quantization import Quantization
+    from trigger.config import parse
+
+    quantization = parse('weight: "ap_fixed<5,1>"\nactivation: "ap_ufixed<5,2>"\n', Quantization, "test")
+    model = Mlp(kind="mlp", hidden=(8, 4)).build(contract, 3, quantization)
+    generator = np.random.default_rng(5)
+    model.set_weights([generator.normal(0, 0.6, weight.shape) for weight in model.get_weights()])
+    return model
+
+
+@pytest.fixture(scope="session")
+def project(network, contract, tmp_path_factory):
+    """The firmware project of `network`, compiled."""
+    from firmware.engines import cpp
+    from firmware.project import convert
+    from firmware.target import load_target
+
+    codes = np.random.default_rng(6).integers(-300, 300, (400, 6))
+    folder = tmp_path_factory.mktemp("projects")
+    made = convert(network, contract, load_target("vu13p"), "tiny", folder, codes)
+    cpp.build(made)
+    return made
