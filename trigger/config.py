@@ -73,7 +73,10 @@ def parse(text: str, kind: type[SettingsT], name: str, overrides: Sequence[str] 
         # Through JSON, because strict mode then still takes a list for a tuple and a name for an enumeration.
         checked = kind.model_validate_json(json.dumps(content))
     except ValidationError as error:
-        faults += [_sentence(kind, fault) for fault in error.errors()]
+        found = error.errors()
+        # Of a list whose items are wrong pydantic says too that it is short of items.
+        inner = {fault["loc"][:length] for fault in found for length in range(len(fault["loc"]))}
+        faults += [_sentence(kind, one) for one in found if not (one["type"] == "too_short" and one["loc"] in inner)]
     except TypeError as error:
         faults.append(str(error))
     if faults:

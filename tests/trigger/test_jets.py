@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import awkward as ak
+import numpy as np
+import pytest
+from trigger.data.jets import (
+    FeatureDataset,
+    JetDataset,
+    Origin,
+    Split,
+    concatenate_features,
+    effective_number,
+    flattening_weights,
+    split_by_event,
+)
+from trigger.errors import InputError
+
+
+def table(**changes):
+    columns = {
+        "values": np.arange(6.0).reshape(3, 2), "names": ("a", "b"), "labels": np.array([0, 1, 1]), "class_names": ("x", "y"),
+        "weights": np.ones(3), "events": np.arange(3), "origin": Origin("test"),
+    }  # fmt: skip
+    return FeatureDataset(**{**columns, **changes})
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(InputError, match="feature b: 1 of 3 values are NaN or infinite, the first at 1"):
+        table(values=np.array([[0, 1], [2, np.nan], [4, 5]]))
+    with pytest.raises(InputError, match="sample is empty"):
+        table(values=np.empty((0, 2)), labels=np.empty(0, int), weights=np.empty(0), events=np.empty(0, int))
+    with pytest.raises(InputError, match="labels run from 0 to 2, but there are 2 classes"):
+        table(labels=np.array([0, 1, 2]))
+    with pytest.raises(InputError, match="1 of 3 weights are negative"):
+        table(weights=np.array([1, -1, 1.0]))
+    with pytest.raises(InputError, match="class 'y' has no jets \\(found: x 3, y 0\\)"):
+        concatenate_features([table(labels=np.zeros(3, int))])
+    with pytest.raises(InputError, match="sample is empty"):
+        concatenate_features([])
+
+
+def test_jets_without_constituents_or_with_infinite_ones_are_refused(toy):
+    emptied = ak.concatenate([toy.constituents[:1, :0], toy.constituents[1:]])
+    with pytest.raises(InputError, match="1 of 600 jets have no constituents"):
+        JetDataset(emptied, toy.labels, toy.class_names, toy.weights, toy.events, toy.origin)
+    infinite = ak.with_field(toy.constituents, toy.constituents.px * np.inf, "px")
+    with pytest.raises(InputError, match="constituent px"):
+        JetDataset(infinite, toy.labels, toy.class_names, toy.weights, toy.events, toy.origin)
+
+
+def test_digest_is_of_content(toy):
+    same = toy.take(np.arange(len(toy)))
+    assert same.digest() == toy.digest()
+    assert toy.take(np.arange(len(toy) - 1)).digest() != toy.digest()
+
+
+def test_a_split_keeps_events_whole_and_never_changes_sides():
+    events = np.repeat(np.arange(20_000), 2)
+    parts = split_by_event(events, seed=1)
+    assert sum(part.sum() for part in parts.values()) == len(events)
+    for part in parts.values():
+        np.testing.assert_array_equal(part[::2], part[1::2])
+    # 20,000 events: the standard deviation of a share of 0.25 is 0.003.
+    assert parts[Split.TEST].mean() == pytest.approx(0.25, abs=0.012)
+    assert parts[Split.VALIDATION].mean() == pytest.approx(0.15, abs=0.012)
+    fewer = split_by_event(events[1000:], seed=1)
+    np.testing.assert_array_equal(fewer[Split.TEST], parts[Split.TEST][1000:])
+    assert (split_by_event(events, seed=2)[Split.TEST] != parts[Split.TEST]).any()
+
+
+def test_weights_flatten_the_spectrum_of_every_class():
+    generator = np.random.default_rng(1)
+    pt = np.concatenate([generator.triangular(800, 800, 1200, 5000), generator.triangular(800, 1200, 1200, 5000)])
+    labels = np.repeat([0, 1], 5000)
+    weights = flattening_weights(pt, labels, np.ones(10_000), (800, 1200), bins=8)
+    for label in (0, 1):
+        chosen = labels == label
+        counts, _ = np.histogram(pt[chosen], 8, (800, 1200), weights=weights[chosen])
+        assert counts == pytest.approx(np.full(8, 625), rel=1e-9)
+        assert weights[chosen].mean() == pytest.approx(1)
+    assert effective_number(weights) < 10_000
+
+
+def test_kinematics(toy):
+    kinematics = toy.kinematics()
+    four = toy.constituents[0]
+    px, py = sum(four.px.to_list()), sum(four.py.to_list())
+    assert kinematics["pt_gev"][0] == pytest.approx(np.hypot(px, py))
+    mass2 = sum(four.E.to_list()) ** 2 - px**2 - py**2 - sum(four.pz.to_list()) ** 2
+    assert kinematics["mass_gev"][0] == pytest.approx(np.sqrt(mass2))
