@@ -17,7 +17,7 @@ demo: $(INSTALLED)
 	$(BIN)/jetgate run jet_tagger
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m pytest -s -o python_files='bench_*.py' tests/benchmarks $(ARGS)

@@ -23,7 +23,12 @@ DOORS = {
     "pyarrow": ["trigger/data/table.py"],
     "typer": ["trigger/app/"],
     "rich": ["trigger/app/"],
-    "qkeras": ["models/quantization.py", "models/trained.py", "firmware/backends/qkeras_layers.py", "firmware/engines/keras.py"],
+    "qkeras": [
+        "models/quantization.py",
+        "models/trained.py",
+        "firmware/backends/qkeras_layers.py",
+        "firmware/engines/keras.py",
+    ],
     "keras": ["models/", "firmware/backends/", "firmware/engines/keras.py", "trigger/app/console.py"],
     "hls4ml": ["firmware/backends/hls"],
     "alkaid": ["firmware/backends/rtl"],
@@ -45,7 +50,10 @@ def imports(path: Path) -> list[tuple[str, int, bool]]:
         for inner in ast.walk(node)
     }  # fmt: skip
     inside = {
-        inner for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for inner in ast.walk(node)
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for inner in ast.walk(node)
     }
     found = []
     for node in ast.walk(tree):

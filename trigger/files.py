@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,8 +41,9 @@ def replacing(target: Path) -> Iterator[Path]:
         InputError: The folder around `target` cannot be written.
     """
     make_folder(target.parent)
+    _sweep(target)
     try:
-        workspace = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        workspace = Path(tempfile.mkdtemp(prefix=f"{_workspace_prefix(target)}{os.getpid()}-", dir=target.parent))
     except OSError as error:
         raise InputError(f"{target.parent}: this output folder cannot be written: {error.strerror}") from error
     try:
@@ -51,6 +54,23 @@ def replacing(target: Path) -> Iterator[Path]:
         fresh.replace(target)
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
+
+
+def _workspace_prefix(target: Path) -> str:
+    return f".{target.name}-{socket.gethostname()}-"
+
+
+def _sweep(target: Path) -> None:
+    """Remove what killed processes of this machine left of earlier attempts at `target`."""
+    prefix = _workspace_prefix(target)
+    for left in target.parent.glob(f"{glob.escape(prefix)}*-*"):
+        process = left.name.removeprefix(prefix).split("-")[0]
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            shutil.rmtree(left, ignore_errors=True)
+        except (ValueError, OSError):
+            continue  # not ours to judge
 
 
 def write_text(target: Path, text: str) -> None:

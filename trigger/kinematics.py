@@ -11,18 +11,18 @@ Array = NDArray[np.float64]
 
 
 def transverse_momentum(px: Any, py: Any) -> Any:
-    """PT of momenta, numpy or awkward, in the unit of the inputs."""
+    """Transverse momentum pT, numpy or awkward, in the unit of the inputs."""
     return np.sqrt(px**2 + py**2)
 
 
 def pseudorapidity(px: Any, py: Any, pz: Any) -> Any:
-    """Eta of momenta; along the beam it is +-infinity, at rest 0."""
+    """Pseudorapidity eta of momenta; along the beam it is +-infinity, at rest NaN."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.nan_to_num(np.arcsinh(pz / transverse_momentum(px, py)), nan=0.0, posinf=np.inf, neginf=-np.inf)
+        return np.arcsinh(pz / transverse_momentum(px, py))
 
 
 def azimuth(px: Any, py: Any) -> Any:
-    """Phi of momenta, in (-pi, pi]."""
+    """Azimuth phi of momenta, in (-pi, pi]."""
     return np.arctan2(py, px)
 
 

@@ -57,7 +57,10 @@ def test_every_fault_is_named_in_one_answer():
         ("name: a\nrate: 1\npart: {kind: smal}\n", "part.kind: 'smal' is not known; nearest: 'small'"),
         ("name: a\nrate: 1\npart: {count: 1}\n", "part: the key 'kind' is required and missing"),
         ("name: a\nrate: .nan\npart: {kind: small, count: 1}\n", "rate: found NaN"),
-        ("name: a\nrate: 1\npart: {kind: large, form: 'ap_fxed<1>'}\n", "part.form: 'ap_fxed<1>' is not a fixed-point format"),
+        (
+            "name: a\nrate: 1\npart: {kind: large, form: 'ap_fxed<1>'}\n",
+            "part.form: 'ap_fxed<1>' is not a fixed-point format",
+        ),
         ("name: [1\n", "this is not YAML"),
         ("- 1\n", "a mapping of keys to values is expected, found list"),
     ],

@@ -48,8 +48,14 @@ def test_what_is_wrong_is_said(contract):
     with pytest.raises(InputError) as caught:
         parse(text, InputSpec, "c.yaml")
     assert len(str(caught.value).splitlines()) == 3
-    mixed = InputSpec(inputs=(Input(name="a", format=WIRE), Input(name="b", format=FixedPoint(True, 3, 4))), outputs=("y",))
+    mixed = InputSpec(
+        inputs=(Input(name="a", format=WIRE), Input(name="b", format=FixedPoint(True, 3, 4))), outputs=("y",)
+    )
     with pytest.raises(InputError, match="all inputs of an HLS port have one format"):
         _ = mixed.common_format
     with pytest.raises(InputError, match="named more than once: a"):
-        parse("inputs: [{name: a, format: 'ap_fixed<8,4>'}, {name: a, format: 'ap_fixed<8,4>'}]\noutputs: [y]\n", InputSpec, "c")
+        parse(
+            "inputs: [{name: a, format: 'ap_fixed<8,4>'}, {name: a, format: 'ap_fixed<8,4>'}]\noutputs: [y]\n",
+            InputSpec,
+            "c",
+        )

@@ -48,7 +48,11 @@ def test_uncertainties_are_those_of_repeated_samples():
         one = compare({"x": logits}, labels, ("a", "b"), np.ones(400), np.arange(400), 1, replicas=2)
         repeated.append(one.performance["x"].macro_auc.value)
     labels, logits = draw(1000)
-    stated = compare({"x": logits}, labels, ("a", "b"), np.ones(400), np.arange(400), 1).performance["x"].macro_auc.uncertainty
+    stated = (
+        compare({"x": logits}, labels, ("a", "b"), np.ones(400), np.arange(400), 1)
+        .performance["x"]
+        .macro_auc.uncertainty
+    )
     # 120 repetitions and 200 replicas know a standard deviation to 7 and 5 %.
     assert stated == pytest.approx(np.std(repeated), rel=0.3)
 

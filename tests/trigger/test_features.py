@@ -22,7 +22,12 @@ def slow_groom(particles, z_cut=0.1):
         return dy**2 + min(dphi, 2 * math.pi - dphi) ** 2
 
     def node(p, children=()):
-        return {"p": p, "y": 0.5 * math.log((p[3] + p[2]) / (p[3] - p[2])), "phi": math.atan2(p[1], p[0]), "children": children}
+        return {
+            "p": p,
+            "y": 0.5 * math.log((p[3] + p[2]) / (p[3] - p[2])),
+            "phi": math.atan2(p[1], p[0]),
+            "children": children,
+        }
 
     nodes = [node(tuple(p)) for p in particles]
     while len(nodes) > 1:
@@ -107,7 +112,9 @@ def test_grooming_against_fastjet():
     left = ak.sum(ak.unflatten(kept, counts), axis=1)
     np.testing.assert_array_equal(left, ak.num(expected.constituents.px))
     # fastjet adds the constituents in another order.
-    np.testing.assert_allclose(jet_features(jets, ("mass_gev",)).values[:, 0], ak.to_numpy(expected.msoftdrop), rtol=1e-6)
+    np.testing.assert_allclose(
+        jet_features(jets, ("mass_gev",)).values[:, 0], ak.to_numpy(expected.msoftdrop), rtol=1e-6
+    )
 
 
 def test_jets_of_one_and_two_particles(toy):

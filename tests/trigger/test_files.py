@@ -39,7 +39,19 @@ def test_unwritable_folder(tmp_path):
 
 
 def test_digests_tell_kinds_and_shapes_apart():
-    values = [1, 1.0, "1", True, None, [1], {"1": 1}, np.array([1]), np.array([[1]]), np.array([1], dtype=np.int32), b"1"]
+    values = [
+        1,
+        1.0,
+        "1",
+        True,
+        None,
+        [1],
+        {"1": 1},
+        np.array([1]),
+        np.array([[1]]),
+        np.array([1], dtype=np.int32),
+        b"1",
+    ]
     assert len({digest(value) for value in values}) == len(values)
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
     assert digest("ab", "c") != digest("a", "bc")

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ JetClass = Literal["quark", "gluon", "W", "Z", "top", "higgs"]
 Progress = Callable[[str, int, int], None]
 """Called with what is counted, how many are done, and how many there are to be."""
 
-SAMPLE_FORMAT = 1
+SAMPLE_FORMAT = 2
 """Part of every sample's digest; raised when the same settings give other jets than before."""
 MAX_CHUNKS = 4000
 EVENT_NUMBERS_PER_CHUNK = 1_000_000
@@ -240,9 +241,7 @@ def generate(
         if own:
             pool.shutdown(wait=True, cancel_futures=True)
     _join(data, seed, chunks, made, target)
-    for file in chunks.iterdir():
-        file.unlink()
-    chunks.rmdir()
+    shutil.rmtree(chunks)
     return target
 
 
@@ -436,7 +435,7 @@ def _jets(data: PythiaData, chunk: Chunk, quarks: _Quarks, seen: Particles, weig
 
     low, high = data.pt_gev
     columns: dict[str, NDArray[Any]] = {
-        "px": seen.px, "py": seen.py, "pz": seen.pz, "E": seen.energy, "charge": seen.charge, "type": seen.kind,
+        "px": seen.px, "py": seen.py, "pz": seen.pz, "E": seen.energy, "charge": seen.charge, "pdg_id": seen.kind,
         "vertex": seen.vertex,
     }  # fmt: skip
     counts = np.bincount(seen.event, minlength=chunk.events)

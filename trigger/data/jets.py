@@ -15,7 +15,7 @@ from trigger.errors import InputError
 from trigger.kinematics import invariant_mass, pseudorapidity, transverse_momentum
 
 MOMENTUM = ("px", "py", "pz", "E")
-CONSTITUENT_FIELDS = (*MOMENTUM, "charge", "type", "vertex")
+CONSTITUENT_FIELDS = (*MOMENTUM, "charge", "pdg_id", "vertex")
 """Fields of a constituent: momentum in GeV; charge in units of e; the absolute PDG code of what it was taken for (211
 charged hadron, 130 neutral hadron, 22 photon, 11, 13; 0 for a calorimeter tower or where unknown); the vertex, 0 for the
 leading one and 1 for pileup."""

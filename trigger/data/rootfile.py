@@ -87,7 +87,7 @@ def write_sample(path: Path, blocks: Iterable[JetBlock], details: dict[str, Any]
 def _branch_type(name: str, column: Any) -> Any:
     if name != "constituent":
         return column.dtype
-    return "var * {px: float64, py: float64, pz: float64, E: float64, charge: int8, type: int32, vertex: int8}"
+    return "var * {px: float64, py: float64, pz: float64, E: float64, charge: int8, pdg_id: int32, vertex: int8}"
 
 
 def read_block(path: Path) -> JetBlock:
@@ -115,7 +115,8 @@ def iterate_blocks(path: Path, step_size: int | str = STEP_SIZE) -> Iterator[Jet
 
     with _reading(path) as file:
         tree = _tree(file, path, TREE)
-        details = json.loads(str(file[DETAILS]))
+        with _blaming(path):
+            details = json.loads(str(file[DETAILS]))
         fields = [f"constituent_{name}" for name in CONSTITUENT_FIELDS]
         scalars = ["event", "label", "weight", "generator_weight"]
         for chunk in _chunks(tree, path, [*scalars, *fields], step_size):
@@ -141,7 +142,7 @@ class Momenta(Settings):
     phi: str | None = None
     mass: str | None = None
     charge: str | None = None
-    type: str | None = None
+    pdg_id: str | None = None
 
     def branches(self) -> dict[str, str]:
         """Quantity to branch."""
@@ -172,10 +173,19 @@ class NestedLayout(Settings):
 
 
 class FlatLayout(Settings):
-    """Events of particles, which are clustered into anti-kt jets here."""
+    """Events of particles, which are clustered into anti-kt jets here.
+
+    Attributes:
+        particles: Branches of the particles.
+        max_abs_eta: Particles beyond it are left out before anything else; some files mark what they could not measure by
+            an eta of 999.
+        radius: Radius parameter of the jets.
+        min_pt_gev: Smallest pT of a jet.
+    """
 
     kind: Literal["flat"]
     particles: Momenta
+    max_abs_eta: float | None = Field(default=None, gt=0)
     radius: float = Field(default=0.8, gt=0, le=1.5)
     min_pt_gev: float = Field(default=20.0, gt=0)
 
@@ -193,7 +203,7 @@ class LinkedLayout(Settings):
         particles: Branches of the particles.
         jet_index: For each link the index of its jet within the event.
         particle_index: For each link the index of its particle within the event.
-        jets: Any branch with one entry a jet: it tells how many jets there are.
+        jets: The number of jets, or any branch with one value a jet.
     """
 
     kind: Literal["linked"]
@@ -343,6 +353,8 @@ def _needed(data: RootData, sample: Sample) -> list[str]:
 def _chunk_jets(data: RootData, sample: Sample, chunk: Any, entry_offset: int) -> JetDataset | None:
     import awkward as ak
 
+    if len(chunk) == 0:
+        return None
     constituents, entry = _constituents(data.layout, chunk)
     jets_per_entry = np.bincount(entry, minlength=len(chunk))
 
@@ -392,6 +404,17 @@ def _chunk_jets(data: RootData, sample: Sample, chunk: Any, entry_offset: int) -
     )  # fmt: skip
 
 
+def _check_finite(particles: Any) -> None:
+    import awkward as ak
+
+    for name in MOMENTUM:
+        flat = ak.to_numpy(ak.flatten(particles[name]))
+        if not np.isfinite(flat).all():
+            raise InputError(
+                f"{np.count_nonzero(~np.isfinite(flat))} of {flat.size} values of {name} are NaN or infinite"
+            )
+
+
 def _labels(data: RootData, sample: Sample, per_jet: Any, jets: int) -> NDArray[np.int64]:
     if isinstance(sample.label, str):
         if sample.label not in data.classes:
@@ -422,6 +445,9 @@ def _constituents(layout: Layout, chunk: Any) -> tuple[Any, NDArray[np.int64]]:
     if isinstance(layout, FlatLayout):
         from trigger.inputs.clustering import cluster
 
+        if layout.max_abs_eta is not None:
+            particles = particles[abs(pseudorapidity(particles.px, particles.py, particles.pz)) < layout.max_abs_eta]
+        _check_finite(particles)
         jets = cluster(particles, layout.radius, layout.min_pt_gev)
         start = np.concatenate([[0], np.cumsum(ak.to_numpy(ak.num(particles)))])
         places = jets.constituents + start[jets.event]
@@ -431,7 +457,10 @@ def _constituents(layout: Layout, chunk: Any) -> tuple[Any, NDArray[np.int64]]:
         raise InputError(f"branches {layout.jet_index!r} and {layout.particle_index!r} differ in length")
     if ak.any(particle_of < 0) or ak.any(particle_of >= ak.num(particles)):
         raise InputError(f"branch {layout.particle_index!r} points beyond the particles")
-    jets_per_event = ak.to_numpy(ak.num(chunk[layout.jets]))
+    counted = chunk[layout.jets]
+    jets_per_event = ak.to_numpy(ak.num(counted) if counted.ndim > 1 else counted)
+    if not np.issubdtype(jets_per_event.dtype, np.integer):
+        raise InputError(f"branch {layout.jets!r} has neither one value a jet nor the number of jets")
     linked = jet_of >= 0
     order = ak.argsort(jet_of[linked], axis=1, stable=True)
     jet_of, particle_of = jet_of[linked][order], particle_of[linked][order]
@@ -456,23 +485,32 @@ def _records(momenta: Momenta, chunk: Any) -> Any:
     if {"px", "py", "pz", "E"} <= set(q):
         px, py, pz, energy = (q[name] for name in MOMENTUM)
     else:
-        px, py, pz, energy = from_pt_eta_phi_mass(q["pt"], q["eta"], q["phi"], q.get("mass", 0 * q["pt"]))
+        with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused by name
+            px, py, pz, energy = from_pt_eta_phi_mass(q["pt"], q["eta"], q["phi"], q.get("mass", 0 * q["pt"]))
     zero = ak.zeros_like(px)
-    columns = {"px": px, "py": py, "pz": pz, "E": energy, "charge": q.get("charge", zero), "type": abs(q.get("type", zero)),
+    columns = {"px": px, "py": py, "pz": pz, "E": energy, "charge": q.get("charge", zero), "pdg_id": abs(q.get("pdg_id", zero)),
                "vertex": zero}  # fmt: skip
     return ak.zip(columns, depth_limit=px.ndim)
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[Any]:
-    """A ROOT file, opened; whatever uproot dislikes about it becomes our error."""
+    """A ROOT file, opened."""
+    import uproot
+
+    with _blaming(path):
+        file = uproot.open(path)
+    with file:
+        yield file
+
+
+@contextmanager
+def _blaming(path: Path) -> Iterator[None]:
+    """Whatever uproot dislikes about a file becomes our error."""
     import uproot
 
     try:
-        with uproot.open(path) as file:
-            yield file
-    except InputError:
-        raise
+        yield
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (ValueError, OSError, KeyError, IndexError, EOFError, uproot.DeserializationError) as error:
@@ -481,12 +519,12 @@ def _reading(path: Path) -> Iterator[Any]:
 
 
 def _tree(file: Any, path: Path, name: str) -> Any:
-    trees = [key for key, kind in file.classnames(cycle=False).items() if kind in ("TTree", "ROOT::RNTuple")]
+    with _blaming(path):
+        trees = [key for key, kind in file.classnames(cycle=False).items() if kind in ("TTree", "ROOT::RNTuple")]
     if name not in trees:
         raise InputError(f"{path}: there is no tree {name!r}; nearest: {nearest(name, trees)}")
-    tree = file[name]
-    if tree.num_entries == 0:
-        raise InputError(f"{path}: tree {name!r} is empty")
+    with _blaming(path):
+        tree = file[name]
     return tree
 
 
@@ -495,4 +533,11 @@ def _chunks(tree: Any, path: Path, names: list[str], step_size: int | str) -> It
     for name in names:
         if name not in known:
             raise InputError(f"{path}: tree {tree.name!r} has no branch {name!r}; nearest: {nearest(name, known)}")
-    yield from tree.iterate(names, step_size=step_size, library="ak")
+    # An empty tree has one empty chunk: it still says what its columns are.
+    chunks = tree.iterate(names, step_size=step_size, library="ak") if tree.num_entries else iter([tree.arrays(names)])
+    while True:
+        with _blaming(path):
+            chunk = next(chunks, None)
+        if chunk is None:
+            return
+        yield chunk

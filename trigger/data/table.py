@@ -123,7 +123,7 @@ def _columns(data: TableData, path: Path) -> Mapping[str, Any]:
     try:
         match path.suffix:
             case ".npz":
-                with np.load(path, allow_pickle=False) as stored:
+                with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                     return _named(data, {name: stored[name] for name in stored.files})
             case ".h5" | ".hdf5":
                 import h5py

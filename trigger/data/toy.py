@@ -67,7 +67,7 @@ def toy_jets(data: ToyData, seed: int) -> Iterator[JetDataset]:
     pt *= (generator.uniform(*data.pt_gev, jets) / np.bincount(jet, pt))[jet]
     px, py, pz, energy = from_pt_eta_phi_mass(pt, eta, phi, 0.0)
     columns = {"px": px, "py": py, "pz": pz, "E": energy, "charge": generator.integers(-1, 2, len(jet)).astype(np.int8),
-               "type": np.zeros(len(jet), dtype=np.int32), "vertex": np.zeros(len(jet), dtype=np.int8)}  # fmt: skip
+               "pdg_id": np.zeros(len(jet), dtype=np.int32), "vertex": np.zeros(len(jet), dtype=np.int8)}  # fmt: skip
     yield JetDataset(
         ak.unflatten(ak.zip(columns), counts), labels.astype(np.int64), data.classes, np.ones(jets),
         np.arange(jets, dtype=np.int64) // 2, Origin("toy", True, {"settings": data.model_dump(mode="json"), "seed": seed}),

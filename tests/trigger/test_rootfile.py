@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+from trigger.config import parse
+from trigger.data.rootfile import JetBlock, RootData, iterate_blocks, read_block, read_jets, write_sample
+from trigger.errors import InputError
+
+from tests.conftest import realdata
+
+MOMENTA = ("px", "py", "pz", "E")
+
+
+def write_tree(file, name, columns):
+    """A TTree; plain assignment would write an RNTuple."""
+    file.mktree(name, {key: ak.type(ak.Array(column)).content for key, column in columns.items()}).extend(columns)
+
+
+def recipe(path, layout, **more):
+    extra = "".join(f"{key}: {value}\n" for key, value in more.items())
+    text = f"kind: root\nclasses: [a, b]\ntree: Events\nlayout: {layout}\n{extra}"
+    if "samples" not in more:
+        text += f"samples: [{{files: ['{path}'], label: {{branch: flavour, values: {{a: [1, 2], b: [21]}}}}}}]\n"
+    return parse(text, RootData, "test")
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory):
+    """Six events of two jets each, written in every layout."""
+    generator = np.random.default_rng(4)
+    path = tmp_path_factory.mktemp("root") / "jets.root"
+    counts = generator.integers(3, 9, 12)
+    pt, eta = (
+        generator.uniform(5, 60, counts.sum()),
+        np.repeat(np.tile([-1.0, 1.0], 6), counts) + generator.normal(0, 0.1, counts.sum()),
+    )
+    phi = np.repeat(np.tile([0.5, -2.0], 6), counts) + generator.normal(0, 0.1, counts.sum())
+    jets = ak.unflatten(ak.zip({"pt": pt, "eta": eta, "phi": phi}), counts)
+    by_event = ak.unflatten(jets, np.full(6, 2))
+    flat = ak.flatten(by_event, axis=2)
+    order = ak.argsort(flat.pt, axis=1)  # particles do not lie by jet
+    jet_of = ak.flatten(ak.broadcast_arrays(ak.local_index(by_event, axis=1), by_event.pt)[0], axis=2)
+    with uproot.recreate(path) as file:
+        columns = {
+            "part": ak.zip({"pt": flat.pt[order], "eta": flat.eta[order], "phi": flat.phi[order]}),
+            "link": ak.zip({"jet": jet_of[order], "particle": ak.local_index(flat.pt)}),
+            "Jet_pt": ak.sum(by_event.pt, axis=2),
+            "flavour": ak.Array([[1, 21]] * 6),
+            "run": np.arange(6) + 100,
+            "met": np.arange(6.0),
+            "w": np.arange(6.0) + 1,
+        }
+        write_tree(file, "Events", columns)
+        write_tree(file, "Jets", {"c": jets, "flavour": np.tile([1, 21], 6), "event": np.repeat(np.arange(6), 2) + 100})
+    return path, jets
+
+
+def multiset(jets):
+    return sorted(sorted(np.round(one, 9)) for one in (np.hypot(jets.constituents.px, jets.constituents.py)).to_list())
+
+
+LINKED = "{kind: linked, particles: {pt: part_pt, eta: part_eta, phi: part_phi}, jet_index: link_jet, particle_index: link_particle, jets: Jet_pt}"  # fmt: skip
+FLAT = "{kind: flat, particles: {pt: part_pt, eta: part_eta, phi: part_phi}, min_pt_gev: 5}"
+NESTED = "{kind: nested, constituents: {pt: c_pt, eta: c_eta, phi: c_phi}}"
+
+
+def test_the_layouts_give_the_same_jets(events):
+    path, truth = events
+    expected = sorted(sorted(np.round(one, 9)) for one in truth.pt.to_list())
+    (linked,) = read_jets(recipe(path, LINKED, event="run"))
+    (nested,) = read_jets(recipe(path, NESTED, event="event").model_copy(update={"tree": "Jets"}))
+    flat_recipe = recipe(path, FLAT, samples=f"[{{files: ['{path}'], label: a}}]")
+    (flat,) = read_jets(flat_recipe)
+    assert multiset(linked) == multiset(nested) == multiset(flat) == expected
+    assert linked.labels.tolist() == nested.labels.tolist() == [0, 1] * 6
+    assert linked.events.tolist() == nested.events.tolist() == np.repeat(np.arange(100, 106), 2).tolist()
+
+
+def test_chunks_change_nothing(events):
+    path, _ = events
+    whole = list(read_jets(recipe(path, LINKED)))
+    pieces = list(read_jets(recipe(path, LINKED), step_size=2))
+    assert (len(whole), len(pieces)) == (1, 3)
+    assert np.concatenate([piece.events for piece in pieces]).tolist() == whole[0].events.tolist()
+    assert multiset(whole[0]) == sorted(sum((multiset(piece) for piece in pieces), []))
+
+
+def test_selection_weight_and_cross_section(events):
+    path, _ = events
+    (cut,) = read_jets(recipe(path, LINKED, cuts="[{branch: met, min: 2, max: 4}]"))
+    assert cut.events.tolist() == [2, 2, 3, 3]
+    (jets,) = read_jets(recipe(path, LINKED))
+    pt = jets.kinematics()["pt_gev"]
+    low, high = np.quantile(pt, [0.3, 0.8])
+    (window,) = read_jets(recipe(path, LINKED, pt_gev=f"[{low}, {high}]"))
+    assert len(window) == ((pt >= low) & (pt < high)).sum()
+    (weighted,) = read_jets(
+        recipe(path, LINKED, samples=f"[{{files: ['{path}'], label: a, weight: w, cross_section_pb: 10.0}}]")
+    )
+    assert weighted.weights.tolist() == np.repeat(np.arange(1, 7) * 10.0, 2).tolist()
+    (few,) = read_jets(recipe(path, LINKED, max_jets=5))
+    assert len(few) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("part_pt", "part_Pt"), r"tree 'Events' has no branch 'part_Pt'; nearest: 'part_pt'"),
+        (("Jet_pt", "met"), "'met' has neither one value a jet nor the number of jets"),
+        (("link_particle", "flavour"), "differ in length"),
+    ],
+)
+def test_wrong_branches(events, change, message):
+    path, _ = events
+    with pytest.raises(InputError, match=message):
+        list(read_jets(recipe(path, LINKED.replace(*change))))
+
+
+def test_wrong_files(events, tmp_path):
+    path, _ = events
+    with pytest.raises(InputError, match=r"no tree 'Evnts'; nearest: 'Events'"):
+        list(read_jets(recipe(path, LINKED).model_copy(update={"tree": "Evnts"})))
+    with pytest.raises(InputError, match="no such file"):
+        list(read_jets(recipe(tmp_path / "*.root", LINKED)))
+    for size in (50, 2000, path.stat().st_size // 2):
+        broken = tmp_path / f"broken{size}.root"
+        broken.write_bytes(path.read_bytes()[:size])
+        with pytest.raises(InputError, match=rf"broken{size}.root: not a ROOT file, or a damaged one"):
+            list(read_jets(recipe(broken, LINKED)))
+    with uproot.recreate(tmp_path / "empty.root") as file:
+        types = dict.fromkeys(("c_pt", "c_eta", "c_phi"), "var * float64")
+        file.mktree("Events", {**types, "flavour": "int64"})
+    assert list(read_jets(recipe(tmp_path / "empty.root", NESTED))) == []
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_numbers_that_are_none(tmp_path, bad):
+    with uproot.recreate(tmp_path / "nan.root") as file:
+        c = ak.zip(
+            {
+                "pt": ak.Array([[1.0, bad], [2.0, 1.0]]),
+                "eta": ak.Array([[0.0, 0.0]] * 2),
+                "phi": ak.Array([[0.0, 0.0]] * 2),
+            }
+        )
+        write_tree(file, "Events", {"c": c, "flavour": np.array([1, 21])})
+    with pytest.raises(InputError, match=r"nan.root: .* of px are NaN or infinite"):
+        list(read_jets(recipe(tmp_path / "nan.root", NESTED)))
+
+
+def test_labels_must_be_classes(events):
+    path, _ = events
+    with pytest.raises(InputError, match="label 'c' is none of the classes; nearest: 'a', 'b'"):
+        list(read_jets(recipe(path, LINKED, samples=f"[{{files: ['{path}'], label: c}}]")))
+
+
+def test_our_own_files_are_read_by_us_and_by_the_mapping(toy, tmp_path):
+    block = JetBlock(toy.constituents, toy.labels, toy.weights, toy.events, np.full(len(toy), 0.5), {})
+    nothing = block.take(np.zeros(len(toy), bool), np.empty(0))
+    path = tmp_path / "own.root"
+    write_sample(path, [nothing, block, block], {"class_names": list(toy.class_names)})
+    again = read_block(path)
+    assert len(again.labels) == 2 * len(toy)
+    assert sum(len(one.labels) for one in iterate_blocks(path, step_size=100)) == 2 * len(toy)
+    assert again.details["class_names"] == list(toy.class_names)
+    mapped = parse(
+        f"""
+kind: root
+classes: [quark, gluon, W, Z, top]
+tree: jets
+event: event
+layout: {{kind: nested, constituents: {{px: constituent_px, py: constituent_py, pz: constituent_pz, E: constituent_E}}}}
+samples:
+- files: ['{path}']
+  label: {{branch: label, values: {{quark: [0], gluon: [1], W: [2], Z: [3], top: [4]}}}}
+  weight: weight
+""",
+        RootData, "own",
+    )  # fmt: skip
+    (jets,) = read_jets(mapped)
+    np.testing.assert_array_equal(jets.labels[: len(toy)], toy.labels)
+    assert ak.all(jets.constituents.px[: len(toy)] == toy.constituents.px)
+
+
+def test_cms_nanoaod_with_linked_particles():
+    path = realdata("root/pfnano.root")
+    data = parse(
+        f"""
+kind: root
+classes: [light, heavy]
+layout:
+  kind: linked
+  particles: {{pt: PFCands_pt, eta: PFCands_eta, phi: PFCands_phi, mass: PFCands_mass, charge: PFCands_charge, pdg_id: PFCands_pdgId}}
+  jet_index: JetPFCands_jetIdx
+  particle_index: JetPFCands_pFCandsIdx
+  jets: Jet_pt
+event: event
+samples: [{{files: ['{path}'], label: {{branch: Jet_hadronFlavour, values: {{light: [0], heavy: [4, 5]}}}}}}]
+""",
+        RootData, "pfnano",
+    )  # fmt: skip
+    (jets,) = read_jets(data)
+    with uproot.open(path) as file:
+        stored = file["Events"].arrays(["Jet_pt", "Jet_rawFactor", "Jet_nConstituents", "event"])
+    raw = ak.to_numpy(ak.flatten(stored["Jet_pt"] * (1 - stored["Jet_rawFactor"])))
+    count = ak.to_numpy(ak.num(jets.constituents))
+    complete = (
+        count == ak.to_numpy(ak.flatten(stored["Jet_nConstituents"]))[: len(count)] if len(count) == len(raw) else None
+    )
+    assert set(jets.events) <= set(ak.to_numpy(stored["event"]))
+    assert len(jets) > 10
+    if complete is not None:
+        # The sum of a jet's particles is its uncorrected momentum, up to the 1e-3 of the file's packed numbers.
+        np.testing.assert_allclose(jets.kinematics()["pt_gev"][complete], raw[complete], rtol=0.01)
+
+
+def test_delphes_tracks_are_clustered():
+    path = realdata("root/uproot-issue513.root")
+    data = parse(
+        f"""
+kind: root
+classes: [jet, none]
+tree: Delphes
+layout: {{kind: flat, particles: {{pt: EFlowTrack.PT, eta: EFlowTrack.Eta, phi: EFlowTrack.Phi}}, radius: 0.4, min_pt_gev: 20, max_abs_eta: 5}}
+samples: [{{files: ['{path}'], label: jet}}]
+""",
+        RootData, "delphes",
+    )  # fmt: skip
+    (jets,) = read_jets(data)
+    assert (jets.kinematics()["pt_gev"] >= 20).all()
