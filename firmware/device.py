@@ -57,11 +57,9 @@ DEVICES = {
 }
 """Known devices by name."""
 
-# Device, package with its pins, speed grade with its power variant, temperature range where the family spells one:
-# xcvu13p-flga2577-2-e, xcvu9p-flga2104-2L-e, xcku115-flvb2104-2-i, xc7z020clg400-1.
-_PART = re.compile(
-    r"(?P<device>xc[a-z0-9]+?)-?(?P<package>[a-z]{3,4}\d{3,4})-(?P<speed>[123](?:LV|L|HV)?)(?:-(?P<range>[eiq]))?"
-)
+# What follows the device: package with its pins, speed grade with its power variant, and the temperature range where the
+# family spells one: xcvu13p-flga2577-2-e, xcvu9p-flga2104-2L-e, xcku115-flvb2104-2-i, xc7z020clg400-1.
+_REST = r"-?[a-z]{3,4}\d{3,4}-[123](LV|L|HV)?(-[eiq])?"
 
 
 def find_device(part: str) -> Device:
@@ -70,11 +68,9 @@ def find_device(part: str) -> Device:
     Raises:
         InputError: The part is not spelled like one, or its device is not known.
     """
-    match = _PART.fullmatch(part)
-    if match is None:
+    if not re.fullmatch(rf"xc[a-z0-9]+?{_REST}", part):
         raise InputError(f"part {part!r} is not spelled device-package-speed; right would be 'xcvu13p-flga2577-2-e'")
-    if match["device"] not in DEVICES:
-        raise InputError(
-            f"part {part!r}: device {match['device']!r} is not known; nearest: {nearest(match['device'], DEVICES)}"
-        )
-    return DEVICES[match["device"]]
+    for name in sorted(DEVICES, key=len, reverse=True):
+        if re.fullmatch(name + _REST, part):
+            return DEVICES[name]
+    raise InputError(f"part {part!r}: its device is not known; nearest: {nearest(part.split('-', maxsplit=1)[0], DEVICES)}")

@@ -78,7 +78,9 @@ def test_house_rules(path):
         where, first = f"{name}:{line}", module.split(".")[0]
         app = name.startswith("trigger/app/")
         if first in ("models", "firmware") and not app:
-            assert first == name.split("/")[0], f"{where}: {name.split('/')[0]}/ may not import {first}/"
+            assert first == name.split("/", maxsplit=1)[0], (
+                f"{where}: {name.split('/', maxsplit=1)[0]}/ may not import {first}/"
+            )
         assert app or not matches(module, "trigger.app"), f"{where}: nobody imports trigger/app/"
         for library, doors in DOORS.items():
             if matches(module, library):

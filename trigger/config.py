@@ -198,7 +198,8 @@ def _sentence(kind: type[BaseModel], fault: Any) -> str:
     if isinstance(found, float) and math.isnan(found):
         return f"{where}: found NaN: {problem}"
     if isinstance(found, str | int | float | None):
-        return f"{where}: {problem}" if repr(found) in problem else f"{where}: found {found!r}: {problem}"
+        quoted = isinstance(found, str) and repr(found) in problem
+        return f"{where}: {problem}" if quoted else f"{where}: found {found!r}: {problem}"
     return f"{where}: {problem}"
 
 

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import pytest
 from pydantic import Field
+
 from trigger.config import Format, Settings, dump, find, packaged, parse
 from trigger.errors import InputError
 
@@ -91,7 +92,7 @@ def test_packaged_files_are_found_by_name_or_path(tmp_path, monkeypatch):
     own.write_text("x: 1\n")
     monkeypatch.chdir(tmp_path)
     assert find("own.yaml", "models", "recipes").read_text() == "x: 1\n"
-    with pytest.raises(InputError, match="no packaged recipe 'jet_taggr'.*nearest: 'jet_tagger'"):
+    with pytest.raises(InputError, match=r"no packaged recipe 'jet_taggr'.*nearest: 'jet_tagger'"):
         find("jet_taggr", "models", "recipes")
     with pytest.raises(InputError, match="no such file"):
         find("there/is.yaml", "models", "recipes")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from trigger.config import parse
 from trigger.errors import InputError
 from trigger.fixed_point import FixedPoint, Overflow, Rounding

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from trigger.data.detector import PRESETS, Particles, detect
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, roc_auc_score
+
 from trigger.decision.efficiency import compare, roc_curve, softmax
 from trigger.errors import InputError
 

@@ -6,6 +6,7 @@ import math
 import awkward as ak
 import numpy as np
 import pytest
+
 from trigger.data.toy import ToyData, toy_jets
 from trigger.errors import InputError
 from trigger.inputs.features import JET_FEATURES, jet_features
@@ -98,6 +99,7 @@ def test_every_feature_against_nested_loops(toy):
 def test_grooming_against_fastjet():
     import fastjet
     from fastjet import _swig
+
     from trigger.inputs.grooming import mmdt
 
     _swig.ClusterSequence.set_fastjet_banner_stream(None)

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
+
 from trigger.digest import digest
 from trigger.errors import InputError, nearest
 from trigger.files import make_folder, read_json, replacing, write_json
@@ -16,7 +15,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         fresh.write_text("half")
         raise RuntimeError
     assert read_json(target) == {"a": 1}
-    assert os.listdir(tmp_path) == ["x.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
 
 
 def test_a_folder_is_replaced_as_a_whole(tmp_path):
@@ -24,7 +23,7 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
         with replacing(tmp_path / "folder") as fresh:
             fresh.mkdir()
             (fresh / content).touch()
-    assert os.listdir(tmp_path / "folder") == ["two"]
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["two"]
 
 
 def test_nan_is_not_written(tmp_path):

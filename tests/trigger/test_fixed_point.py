@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from trigger.errors import InputError
 from trigger.fixed_point import FixedPoint, Overflow, Rounding
 

@@ -6,6 +6,7 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
+
 from trigger.config import parse
 from trigger.data.generate import Chunk, PythiaData, generate, make_chunk, read_generated, simulate
 from trigger.data.jets import concatenate_features

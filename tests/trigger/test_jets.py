@@ -3,6 +3,7 @@ from __future__ import annotations
 import awkward as ak
 import numpy as np
 import pytest
+
 from trigger.data.jets import (
     FeatureDataset,
     JetDataset,

@@ -5,6 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from trigger.config import parse
 from trigger.data.table import TableData, read_table
 from trigger.errors import InputError

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from trigger.verdict import Overall, Status, Verdict, at_least, at_most, not_measured
 
 

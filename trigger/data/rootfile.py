@@ -461,6 +461,7 @@ def _constituents(layout: Layout, chunk: Any) -> tuple[Any, NDArray[np.int64]]:
     jets_per_event = ak.to_numpy(ak.num(counted) if counted.ndim > 1 else counted)
     if not np.issubdtype(jets_per_event.dtype, np.integer):
         raise InputError(f"branch {layout.jets!r} has neither one value a jet nor the number of jets")
+    jets_per_event = jets_per_event.astype(np.int64)
     linked = jet_of >= 0
     order = ak.argsort(jet_of[linked], axis=1, stable=True)
     jet_of, particle_of = jet_of[linked][order], particle_of[linked][order]
@@ -524,8 +525,7 @@ def _tree(file: Any, path: Path, name: str) -> Any:
     if name not in trees:
         raise InputError(f"{path}: there is no tree {name!r}; nearest: {nearest(name, trees)}")
     with _blaming(path):
-        tree = file[name]
-    return tree
+        return file[name]
 
 
 def _chunks(tree: Any, path: Path, names: list[str], step_size: int | str) -> Iterator[Any]:

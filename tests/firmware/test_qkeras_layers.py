@@ -1,0 +1,120 @@
+"""What cannot be represented bit for bit is refused by name."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from qkeras import QActivation, QDense, quantized_bits, quantized_po2, quantized_relu
+
+from firmware.backends.qkeras_layers import check_network, quantized_weights, quantizer_format
+from trigger.errors import UnsupportedError
+
+BITS = {"bits": 6, "integer": 1}
+
+
+@pytest.mark.parametrize(
+    ("quantizer", "message"),
+    [
+        (quantized_bits(1, 0, alpha=1.0), "-1 and \\+1"),
+        (quantized_bits(6, 0, alpha=0.5), "alpha=0.5"),
+        (quantized_bits(6, 0, alpha="auto"), "alpha='auto'"),
+        (quantized_bits(6, 0, alpha="auto_po2"), "alpha='auto_po2'"),
+        (quantized_bits(6, 0, alpha=1.0, use_stochastic_rounding=True), "stochastic rounding"),
+        (quantized_bits(6, 0, alpha=1.0, qnoise_factor=0.5), "qnoise_factor=0.5"),
+        (quantized_relu(6, 0, use_sigmoid=1), "use_sigmoid"),
+        (quantized_relu(6, 0, negative_slope=0.25), "negative_slope"),
+        (quantized_relu(6, -1), "integer=-1"),
+        (quantized_relu(6, 2, relu_upper_bound=1.5, is_quantized_clip=False), "relu_upper_bound"),
+        (quantized_po2(4), "quantized_po2 is not supported; supported are quantized_bits, quantized_relu"),
+    ],
+)
+def test_activations_that_are_no_cast(quantizer, message):
+    with pytest.raises(UnsupportedError, match=f"here.*{message}|{message}"):
+        quantizer_format(quantizer, "here")
+
+
+@pytest.mark.parametrize(
+    "quantizer",
+    [
+        quantized_bits(8, 3, alpha=1.0), quantized_bits(8, 3, symmetric=1, alpha=1.0), quantized_bits(6, 2, keep_negative=0, alpha=1.0),
+        quantized_relu(6, 2), quantized_relu(4, 6), quantized_bits(5, 7, alpha=1.0),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_activations_that_are(quantizer):
+    form = quantizer_format(quantizer, "here")
+    halves = np.arange(2 * form.min_code - 9, 2 * form.max_code + 10) * form.step / 2
+    np.testing.assert_array_equal(np.asarray(quantizer(halves.astype(np.float32))), form.values(form.codes(halves)))
+
+
+def layer(**quantizers):
+    dense = QDense(3, name="fc", **quantizers)
+    dense.build((None, 4))
+    return dense
+
+
+def test_weights_are_the_ones_that_the_network_computes_with():
+    for alpha in (1.0, 0.5, "auto_po2", None):
+        dense = layer(
+            kernel_quantizer=quantized_bits(4, 0, alpha=alpha), bias_quantizer=quantized_bits(4, 0, alpha=1.0)
+        )
+        kernel, bias = quantized_weights(dense)
+        expected = np.asarray(dense(np.eye(4, dtype=np.float32))) - np.asarray(dense(np.zeros((1, 4), np.float32)))
+        np.testing.assert_array_equal(kernel, expected)
+        assert bias.shape == (3,)
+
+
+@pytest.mark.parametrize(
+    ("quantizers", "message"),
+    [
+        ({"kernel_quantizer": quantized_bits(4, 0, alpha="auto"), "bias_quantizer": quantized_bits(4, 0, alpha=1.0)}, "fc.kernel.*alpha='auto'"),
+        ({"kernel_quantizer": quantized_bits(4, 0, alpha=0.3), "bias_quantizer": quantized_bits(4, 0, alpha=1.0)}, "alpha=0.3"),
+        ({"kernel_quantizer": quantized_bits(4, 0, alpha=1.0)}, "fc.bias has no quantiser"),
+        ({"bias_quantizer": quantized_bits(4, 0, alpha=1.0)}, "fc.kernel has no quantiser"),
+    ],
+)  # fmt: skip
+def test_weights_without_an_exact_format(quantizers, message):
+    with pytest.raises(UnsupportedError, match=message):
+        quantized_weights(layer(**quantizers))
+
+
+def cast():
+    return QActivation(quantized_bits(8, 3, alpha=1.0), name="cast")
+
+
+def dense(name, units=3):
+    return QDense(
+        units,
+        kernel_quantizer=quantized_bits(4, 0, alpha=1.0),
+        bias_quantizer=quantized_bits(4, 0, alpha=1.0),
+        name=name,
+    )
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([cast(), keras.layers.LSTM(4, name="memory")], "layer 'memory' is a LSTM, which is not supported; supported are InputLayer, QDense"),
+        ([cast(), dense("a"), keras.layers.GlobalAveragePooling1D(name="mean")], "'mean' averages over 6 entries.*power of two"),
+        ([cast(), keras.layers.Dense(3, name="plain")], "'plain' is a Dense.*QDense is its quantised form"),
+        ([cast(), dense("a"), keras.layers.Softmax(name="soft")], "'soft' is a Softmax.*outside the chip"),
+        ([dense("a")], "not a QActivation"),
+        ([cast(), QDense(3, activation="tanh", kernel_quantizer=quantized_bits(4, 0, alpha=1.0), use_bias=False, name="t")], "'t'.*tanh"),
+    ],
+)  # fmt: skip
+def test_layers_are_refused_by_name(layers, message):
+    x = start = keras.Input((6, 2))
+    for one in layers:
+        x = one(x)
+    with pytest.raises(UnsupportedError, match=message):
+        check_network(keras.Model(start, x))
+
+
+def test_all_reasons_are_named_at_once():
+    x = start = keras.Input((6, 2))
+    x = keras.layers.LSTM(4, name="one")(cast()(x))
+    x = keras.layers.Dense(3, name="two")(x)
+    with pytest.raises(UnsupportedError) as caught:
+        check_network(keras.Model(start, x))
+    assert [line.split("'")[1] for line in str(caught.value).splitlines()] == ["one", "two"]
