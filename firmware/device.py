@@ -73,4 +73,6 @@ def find_device(part: str) -> Device:
     for name in sorted(DEVICES, key=len, reverse=True):
         if re.fullmatch(name + _REST, part):
             return DEVICES[name]
-    raise InputError(f"part {part!r}: its device is not known; nearest: {nearest(part.split('-', maxsplit=1)[0], DEVICES)}")
+    raise InputError(
+        f"part {part!r}: its device is not known; nearest: {nearest(part.split('-', maxsplit=1)[0], DEVICES)}"
+    )

@@ -78,8 +78,9 @@ class Chain:
 
     @cached_property
     def model_folder(self) -> Path:
-        """Features and networks of the recipe."""
-        return self.out / "runs" / "models" / f"{self.recipe.name}-{digest(self.recipe)[:SHORT]}"
+        """Features and networks of the recipe; what is required of them does not change them."""
+        decides = self.recipe.model_dump(mode="json", exclude={"requirements"})
+        return self.out / "runs" / "models" / f"{self.recipe.name}-{digest(decides)[:SHORT]}"
 
     @cached_property
     def folder(self) -> Path:

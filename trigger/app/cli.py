@@ -7,7 +7,6 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -210,12 +209,13 @@ def check(as_json: AsJson = False) -> int:
 
 def main() -> None:
     """Entry point: runs a command and turns whatever happens into an exit status and a message."""
-    sys.exit(_guarded(lambda: app(standalone_mode=False)))
+    sys.exit(status_of(sys.argv[1:]))
 
 
-def _guarded(command: Callable[[], Any]) -> int:
+def status_of(arguments: list[str]) -> int:
+    """Run a command line and return its exit status; every error becomes a message on standard error."""
     try:
-        status = command()
+        status = app(arguments, standalone_mode=False)
     except JetgateError as error:
         print(f"jetgate: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_status

@@ -1,0 +1,132 @@
+"""The whole chain on toy jets, as a user runs it: in processes of their own, killed and run again."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+TOY = """
+name: toy_tagger
+data: {kind: toy, classes: [quark, W, top], jets_per_class: 400}
+inputs: {kind: jet_features, format: "ap_fixed<12,5>", features: [mass_gev, multiplicity, n2_b1, c1_b1]}
+network: {kind: mlp, hidden: [8]}
+quantization: {weight: "ap_fixed<6,1>", activation: "ap_ufixed<6,2>"}
+training: {epochs: 4, batch_size: 128}
+requirements: {accuracy_loss: null}
+"""
+
+
+def jetgate(*arguments, folder, env=None, timeout=300):
+    return subprocess.run(
+        [sys.executable, "-m", "trigger.app.cli", *map(str, arguments)], cwd=folder, capture_output=True, text=True,
+        timeout=timeout, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A finished run of the toy recipe."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "toy.yaml").write_text(TOY)
+    result = jetgate("run", "toy.yaml", "--json", folder=folder)
+    assert result.returncode == 0, result.stderr
+    return folder, json.loads(result.stdout)
+
+
+def test_run_ends_in_a_verdict(done):
+    folder, answer = done
+    home = folder / answer["folder"]
+    verdict = json.loads((home / "verdict.json").read_text())
+    assert verdict["overall"] == answer["overall"] == "PASS"
+    assert verdict["synthetic"]
+    by_name = {one["name"]: one for one in verdict["requirements"]}
+    assert by_name["bits:cpp"]["status"] == "PASS"
+    assert by_name["bits:cpp"]["figure"] == 0
+    assert by_name["physics:macro_auc"]["status"] == "NOT MEASURED"
+    emulation = json.loads((home / "emulation.json").read_text())
+    assert emulation["codes_compared"] > 3 * 110_000
+    for name in ("roc", "history", "scores", "groomed_mass"):
+        for suffix in (".svg", ".png"):
+            assert (home / "plots" / f"{name}{suffix}").stat().st_size > 5000
+
+
+def test_physics_that_is_required_of_toys_is_not_measured(done):
+    folder, _ = done
+    result = jetgate("run", "toy.yaml", "--set", "requirements.macro_auc=0.5", folder=folder)
+    assert result.returncode == 3
+    assert "INCOMPLETE" in result.stdout
+
+
+def test_nothing_is_done_twice(done):
+    folder, answer = done
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    again = jetgate("run", "toy.yaml", "--json", folder=folder)
+    assert json.loads(again.stdout) == answer
+    assert again.stderr == ""
+    rewritten = {"recipe.yaml", "target.yaml", "run.json", "verdict.json"}
+    changed = {path.name for path, stamp in before.items() if path.stat().st_mtime_ns != stamp}
+    assert changed <= rewritten
+
+
+@pytest.mark.parametrize("moment", ["training the quantised", "compiling"])
+def test_killed_and_run_again(done, tmp_path, moment):
+    folder, answer = done
+    (tmp_path / "toy.yaml").write_text(TOY)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trigger.app.cli", "run", "toy.yaml"], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    for line in process.stderr:
+        if moment in line:
+            time.sleep(0.3)
+            process.send_signal(signal.SIGKILL)
+            break
+    process.wait(60)
+    process.stderr.close()
+    assert process.returncode == -signal.SIGKILL
+    result = jetgate("run", "toy.yaml", "--json", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    digests = [
+        json.loads((where / answer["folder"] / "run.json").read_text())["digests"] for where in (folder, tmp_path)
+    ]
+    assert digests[0] == digests[1]
+
+
+def test_the_steps_one_by_one(done):
+    folder, _ = done
+    data = json.loads(jetgate("data", "toy.yaml", "--json", folder=folder).stdout)
+    assert data["jets"] == {"quark": 400, "W": 400, "top": 400}
+    trained = json.loads(jetgate("train", "toy.yaml", "--json", folder=folder).stdout)
+    assert trained["quantised"]["parameters"] == trained["float"]["parameters"] == 4 * 8 + 8 + 8 * 3 + 3
+    made = json.loads(jetgate("convert", trained["folder"], "--target", "vu9p", "--json", folder=folder).stdout)
+    result = jetgate("emulate", made["project"], "--vectors", 500, "--json", folder=folder)
+    assert result.returncode == 0
+    assert json.loads(result.stdout)["overall"] == "PASS"
+    weights = next((folder / made["project"] / "firmware" / "weights").glob("w*.h"))
+    text = weights.read_text()
+    first = re.search(r"= \{(-?[0-9.]+)", text)
+    weights.write_text(text.replace(first[0], f"= {{{float(first[1]) + (0.5 if float(first[1]) < 0 else -0.5)}", 1))
+    result = jetgate("emulate", made["project"], "--vectors", 500, folder=folder)
+    assert result.returncode == 1
+    assert f"edited after the conversion: firmware/weights/{weights.name}" in result.stderr
+    assert "FAIL" in result.stdout
+    assert "first difference in" in " ".join(result.stdout.replace("│", " ").split())
+
+
+def test_no_compiler(done, tmp_path):
+    folder, _ = done
+    project = next((folder / "vivado_projects").glob("toy_tagger-vu13p-*"))
+    shutil.copytree(project, tmp_path / "project")
+    shutil.rmtree(tmp_path / "project" / "build")
+    result = jetgate("emulate", "project", folder=tmp_path, env={"PATH": str(tmp_path)})
+    assert result.returncode == 3
+    assert "g++ is not installed or not on the PATH" in result.stderr
+    assert "Traceback" not in result.stderr
