@@ -55,8 +55,8 @@ class Preset:
 
 PRESETS: dict[PresetName, Preset] = {
     "perfect": Preset(acceptance=5.0, smear=False, jet_resolution=0.0, jet_response=1.0),
-    "particle_flow": Preset(acceptance=3.0),
-    "calorimeter": Preset(acceptance=3.0, tracks=False, ecal_cell=0.087),
+    "particle_flow": Preset(acceptance=3.0, jet_resolution=0.039, jet_response=0.986),
+    "calorimeter": Preset(acceptance=3.0, tracks=False, ecal_cell=0.087, jet_resolution=0.055, jet_response=0.960),
 }
 
 

@@ -332,7 +332,7 @@ def simulate(chunk: Chunk) -> JetBlock:
     generator = np.random.default_rng([chunk.seed, 1])
     batch = pythia.nextBatch(chunk.events)
     weights = ak.to_numpy(batch.info.weights[:, 0])
-    record = batch.prt
+    record = _record(batch)
     particles = _visible(pythia, record, PRESETS[data.detector].acceptance, Vertex.LEADING)
     if chunk.pool is not None:
         particles = concatenate([particles, _pileup(chunk.pool, data.pileup, chunk.events, generator)])
@@ -372,24 +372,55 @@ def _started(lines: tuple[str, ...]) -> Any:
     return pythia
 
 
-def _visible(pythia: Any, record: Any, acceptance: float, vertex: int) -> Particles:
-    """Stable particles that leave a trace, of all events, flat."""
+@dataclass(frozen=True)
+class _Record:
+    """The event records of a batch, flat: every array has one entry a particle, ordered by event.
+
+    Attributes:
+        offsets: Event `e` is entries `offsets[e]` to `offsets[e + 1]`, shape `(events + 1,)`.
+        code: PDG code.
+        status: Pythia's status code.
+        mother: Index of the first mother within its event.
+        momentum: `px`, `py`, `pz`, `e` in GeV.
+    """
+
+    offsets: NDArray[np.int64]
+    code: NDArray[np.int32]
+    status: NDArray[np.int32]
+    mother: NDArray[np.int32]
+    momentum: dict[str, NDArray[np.float64]]
+
+    def event_of(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The events that entries belong to."""
+        return np.searchsorted(self.offsets, places, side="right") - 1
+
+
+def _record(batch: Any) -> _Record:
     import awkward as ak
 
-    code = abs(record.id)
-    final = (record.status > 0) & (code != 12) & (code != 14) & (code != 16)
-    counts = ak.to_numpy(ak.sum(final, axis=1))
-    event = np.repeat(np.arange(len(counts)), counts)
-    p = record.p[final]
-    px, py, pz, energy = (ak.to_numpy(ak.flatten(column)) for column in (p.px, p.py, p.pz, p.e))
-    signed = ak.to_numpy(ak.flatten(record.id[final])).astype(np.int32)
-    codes, place = np.unique(signed, return_inverse=True)
-    charges = np.array([pythia.particleData.charge(int(one)) for one in codes], dtype=np.int8)[place]
-    inside = np.abs(pz) < np.sinh(acceptance) * np.hypot(px, py)
-    everything = Particles(
-        event, px, py, pz, energy, charges, np.abs(signed), np.full(len(event), vertex, dtype=np.int8)
+    prt = batch.prt
+    flat = ak.flatten(prt)
+    return _Record(
+        offsets=np.concatenate([[0], np.cumsum(ak.to_numpy(ak.num(prt)), dtype=np.int64)]),
+        code=ak.to_numpy(flat.id),
+        status=ak.to_numpy(flat.status),
+        mother=ak.to_numpy(flat.mother1),
+        momentum={name: ak.to_numpy(flat.p[name]) for name in ("px", "py", "pz", "e")},
     )
-    return everything.take(inside)
+
+
+def _visible(pythia: Any, record: _Record, acceptance: float, vertex: int) -> Particles:
+    """Stable particles that leave a trace, of all events."""
+    code = np.abs(record.code)
+    places = np.flatnonzero((record.status > 0) & (code != 12) & (code != 14) & (code != 16))
+    px, py, pz, energy = (record.momentum[name][places] for name in ("px", "py", "pz", "e"))
+    inside = np.abs(pz) < np.sinh(acceptance) * np.hypot(px, py)
+    places, px, py, pz, energy = (column[inside] for column in (places, px, py, pz, energy))
+    signed = record.code[places]
+    codes, which = np.unique(signed, return_inverse=True)
+    charges = np.array([pythia.particleData.charge(int(one)) for one in codes], dtype=np.int8)[which]
+    vertices = np.full(len(places), vertex, dtype=np.int8)
+    return Particles(record.event_of(places), px, py, pz, energy, charges, np.abs(signed), vertices)
 
 
 @dataclass(frozen=True)
@@ -409,23 +440,25 @@ class _Quarks:
     phi: NDArray[np.float64]
 
 
-def _quarks(record: Any) -> _Quarks:
+def _quarks(record: _Record) -> _Quarks:
     """The outgoing partons of the hard process and of its resonance decays (status 23)."""
-    import awkward as ak
+    places = np.flatnonzero(np.abs(record.status) == 23)
+    event = record.event_of(places)
+    events = len(record.offsets) - 1
+    column = np.arange(len(places)) - np.searchsorted(event, event)  # the how-manieth of its event
+    width = int(column.max(initial=0)) + 1
 
-    chosen = abs(record.status) == 23
+    def padded(values: NDArray[Any]) -> NDArray[Any]:
+        table = np.zeros((events, width), dtype=values.dtype)
+        table[event, column] = values
+        return table
 
-    def padded(column: Any) -> NDArray[Any]:
-        size = int(ak.max(ak.num(column)))
-        array: NDArray[Any] = ak.to_numpy(ak.fill_none(ak.pad_none(column, size, clip=True), 0))
-        return array
-
-    px, py, pz = (padded(record.p[name][chosen]) for name in ("px", "py", "pz"))
+    px, py, pz = (record.momentum[name][places] for name in ("px", "py", "pz"))
     return _Quarks(
-        code=padded(record.id[chosen]).astype(np.int64),
-        mother=padded(record.id[record.mother1[chosen]]).astype(np.int64),
-        eta=pseudorapidity(px, py, pz),
-        phi=np.arctan2(py, px),
+        code=padded(record.code[places].astype(np.int64)),
+        mother=padded(record.code[record.offsets[event] + record.mother[places]].astype(np.int64)),
+        eta=padded(pseudorapidity(px, py, pz)),
+        phi=padded(np.arctan2(py, px)),
     )
 
 
@@ -519,7 +552,7 @@ def _prepare_pool(data: PythiaData, seed: int, folder: Path, pool: Executor, pro
 
 def _min_bias(energy_tev: float, seed: int, events: int) -> tuple[Particles, int]:
     pythia = _seeded((f"Beams:eCM = {1000 * energy_tev}", *_MIN_BIAS), seed)
-    return _visible(pythia, pythia.nextBatch(events).prt, 5.0, Vertex.PILEUP), events
+    return _visible(pythia, _record(pythia.nextBatch(events)), 5.0, Vertex.PILEUP), events
 
 
 def _pileup(pool: Path, mean: float, events: int, generator: np.random.Generator) -> Particles:
