@@ -15,12 +15,14 @@ vivado_projects/<model>-<target>-<digest>/
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -28,7 +30,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from firmware.target import Target
 from trigger import config
 from trigger.digest import SHORT, digest, file_digest, network_digest
-from trigger.errors import InputError
+from trigger.errors import InputError, UnsupportedError
 from trigger.files import read_json, replacing, write_json
 from trigger.fixed_point import Codes, FixedPoint
 from trigger.inputs.contract import InputSpec
@@ -40,6 +42,12 @@ if TYPE_CHECKING:
 
 PROJECT_FORMAT = 1
 """Part of every project's digest; raised when the same network gives other sources than before."""
+
+
+SEALED = ("model.keras", "contract.yaml", "target.yaml")
+"""What the manifest has digests of besides the sources."""
+RESERVED = ("parameters", "defines", "main", "nnet", "weights", "jetgate_contract")
+"""Names that generated files or C++ have already taken."""
 
 
 class PortRecord(BaseModel):
@@ -70,7 +78,7 @@ class Manifest(BaseModel):
         inputs: The input port.
         outputs: The output port.
         versions: Versions of the libraries that wrote it.
-        sources: Digest of every source, by its path in the project.
+        files: Digest of every source and of `SEALED`, by path in the project.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -83,7 +91,7 @@ class Manifest(BaseModel):
     inputs: PortRecord
     outputs: PortRecord
     versions: dict[str, str]
-    sources: dict[str, str]
+    files: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -117,19 +125,21 @@ class FirmwareProject:
             raise InputError(
                 f"{folder / 'manifest.json'}: {error.error_count()} entries are missing or wrong"
             ) from error
-        missing = [name for name in ("model.keras", *manifest.sources) if not (folder / name).is_file()]
+        missing = [name for name in manifest.files if not (folder / name).is_file()]
         if missing:
             raise InputError(f"{folder}: {len(missing)} files of the project are missing: {', '.join(missing[:3])}")
         contract = InputSpec.load(folder / "contract.yaml")
+        _check_port(manifest.inputs, contract.names, contract.common_format, f"{folder}: the contract")
+        _check_port(manifest.outputs, contract.outputs, None, f"{folder}: the contract")
         return cls(folder, manifest, contract, config.load(folder / "target.yaml", Target))
 
     def source_digests(self) -> dict[str, str]:
         """Digest of every source as it is now, by its path in the project."""
-        return {path: file_digest(self.folder / path) for path in source_files(self.folder)}
+        return _seals(self.folder, source_files(self.folder))
 
     def edited(self) -> list[str]:
-        """Sources that are not what the conversion wrote: changed, added or taken away."""
-        now, then = self.source_digests(), self.manifest.sources
+        """Files that are not what the conversion wrote: changed, added or taken away."""
+        now, then = self.source_digests() | _seals(self.folder, SEALED), self.manifest.files
         return sorted(path for path in now.keys() | then.keys() if now.get(path) != then.get(path))
 
     def require_unedited(self) -> None:
@@ -157,7 +167,7 @@ class FirmwareProject:
             with np.load(path, allow_pickle=False) as stored:
                 codes: Codes = stored["codes"].astype(np.int64)
                 return codes
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise InputError(f"{path}: cannot be read: {error}") from error
 
 
@@ -171,7 +181,7 @@ def source_files(folder: Path) -> list[str]:
 
 def project_key(model: keras.Model, contract: InputSpec, target: Target, physics: Codes | None) -> str:
     """Digest of everything that a project is made from."""
-    return digest(PROJECT_FORMAT, network_digest(model), contract, target, physics, _versions())
+    return digest(network_digest(model), contract, target, physics, writers())
 
 
 def convert(
@@ -202,6 +212,8 @@ def convert(
         project.require_unedited()
         return project
     top = re.sub(r"\W", "_", name)
+    if not re.match(r"[A-Za-z]", top) or top in RESERVED:
+        top = f"network_{top}"
     with replacing(home) as fresh:
         ports = hls.write(model, target, top, fresh)
         for leftover in ("keras_model.keras", "hls4ml_config.yml", "build_lib.sh", f"{top}_bridge.cpp"):
@@ -225,6 +237,10 @@ def _finish(
             f"the firmware has {source.size} inputs and {result.size} outputs, the contract "
             f"{len(contract.inputs)} and {len(contract.outputs)}"
         )
+    if source.format != contract.common_format:
+        raise UnsupportedError(
+            f"the firmware's input port is of {source.format}, the contract of {contract.common_format}"
+        )
     model.save(folder / "model.keras")
     contract.save(folder / "contract.yaml")
     (folder / "target.yaml").write_text(config.dump(target), encoding="utf-8")
@@ -234,8 +250,8 @@ def _finish(
         name=name, top=top, target=target.name, key=key, network=network_digest(model),
         inputs=PortRecord(name=source.name, cpp_type=source.cpp_type, format=str(source.format), elements=contract.names),
         outputs=PortRecord(name=result.name, cpp_type=result.cpp_type, format=str(result.format), elements=contract.outputs),
-        versions=_versions(),
-        sources={path: file_digest(folder / path) for path in source_files(folder)},
+        versions=writers(),
+        files=_seals(folder, [*source_files(folder), *SEALED]),
     )  # fmt: skip
 
 
@@ -251,17 +267,31 @@ def _check_fit(model: keras.Model, contract: InputSpec, cast: FixedPoint) -> Non
         raise InputError(f"the contract's inputs are {contract.common_format}, the network casts its input to {cast}")
 
 
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("hls4ml", "qkeras-v3", "keras", "numpy")}
+def writers() -> dict[str, str]:
+    """Versions of everything that decides what the sources of a project are."""
+    return {"project": str(PROJECT_FORMAT)} | {
+        name: version(name) for name in ("hls4ml", "qkeras-v3", "keras", "numpy")
+    }
+
+
+def _seals(folder: Path, paths: Iterable[str]) -> dict[str, str]:
+    return {path: file_digest(folder / path) for path in paths if (folder / path).is_file()}
+
+
+def _check_port(port: PortRecord, names: tuple[str, ...], form: FixedPoint | None, what: str) -> None:
+    if port.elements != names:
+        raise InputError(f"{what} has {', '.join(names)}, the firmware's port {port.name!r} {', '.join(port.elements)}")
+    if form is not None and port.fixed_point != form:
+        raise InputError(f"{what} has inputs of {form}, the firmware's port {port.name!r} is of {port.fixed_point}")
 
 
 def _contract_header(contract: InputSpec) -> str:
     """The input contract for C++: order, formats and scaling."""
     inputs = "\n".join(
-        f'    {{"{one.name}", "{one.unit}", "{one.format}", {one.offset!r}, {one.scale!r}}},  // {index}'
+        f'    {{{json.dumps(one.name)}, {json.dumps(one.unit)}, "{one.format}", {one.offset!r}, {one.scale!r}}},  // {index}'
         for index, one in enumerate(contract.inputs)
     )
-    outputs = ", ".join(f'"{name}"' for name in contract.outputs)
+    outputs = ", ".join(json.dumps(name) for name in contract.outputs)
     return f"""// Written by jetgate from contract.yaml: what the inputs and outputs of this firmware are, in order.
 #ifndef JETGATE_CONTRACT_H_
 #define JETGATE_CONTRACT_H_

@@ -37,12 +37,7 @@ class Quantization(Settings):
     @field_validator("weight", "activation", "bias")
     @classmethod
     def _representable(cls, given: FixedPoint | None) -> FixedPoint | None:
-        if given is not None:
-            try:
-                _check(given)
-            except UnsupportedError as error:
-                raise ValueError(str(error)) from error
-        return given
+        return None if given is None else representable(given)
 
     @field_validator("activation")
     @classmethod
@@ -85,6 +80,19 @@ def linear(given: FixedPoint) -> Any:
     _check(given)
     symmetric = given.overflow is Overflow.SAT_SYM
     return quantized_bits(given.width, given.integer, symmetric=int(symmetric), keep_negative=given.signed, alpha=1.0)
+
+
+def representable(given: FixedPoint) -> FixedPoint:
+    """The format itself, for the schema.
+
+    Raises:
+        ValueError: QKeras has no quantiser that is exactly this format.
+    """
+    try:
+        _check(given)
+    except UnsupportedError as error:
+        raise ValueError(str(error)) from error
+    return given
 
 
 def _check(given: FixedPoint) -> None:

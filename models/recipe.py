@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from models.networks.mlp import Mlp
-from models.quantization import Quantization
+from models.quantization import Quantization, representable
 from trigger import config
 from trigger.config import Format, Settings
 from trigger.data.generate import PythiaData
 from trigger.data.rootfile import RootData
 from trigger.data.table import TableData
 from trigger.data.toy import ToyData
+from trigger.fixed_point import FixedPoint
 
 Data = PythiaData | RootData | TableData | ToyData
 Network = Mlp
@@ -30,8 +31,20 @@ class JetFeatureInputs(Settings):
     """
 
     kind: Literal["jet_features"]
-    features: tuple[str, ...] | None = None
+    features: tuple[str, ...] | None = Field(default=None, min_length=1)
     format: Format
+
+    @field_validator("features")
+    @classmethod
+    def _distinct(cls, features: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if features is not None and len(set(features)) != len(features):
+            raise ValueError(f"a feature is named twice in {list(features)}")
+        return features
+
+    @field_validator("format")
+    @classmethod
+    def _representable(cls, given: FixedPoint) -> FixedPoint:
+        return representable(given)
 
 
 class Training(Settings):
@@ -87,7 +100,7 @@ class Recipe(Settings):
     quantization: Quantization
     training: Training = Training()
     requirements: Requirements = Requirements()
-    seed: int = Field(default=1, ge=0)
+    seed: int = Field(default=1, ge=0, lt=2**32)
 
 
 def find_recipe(name: str) -> Path:

@@ -73,4 +73,6 @@ def load_network(path: Path) -> keras.Model:
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever the broken part raised
-        raise InputError(f"{path}: cannot be read as a Keras model: {str(error).strip().splitlines()[0]}") from error
+        raise InputError(
+            f"{path}: cannot be read as a Keras model: {(str(error).strip() or type(error).__name__).splitlines()[0]}"
+        ) from error

@@ -71,7 +71,7 @@ def train(
     )
     callbacks: list[Any] = [
         keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=max(1, training.patience // 2)),
-        keras.callbacks.EarlyStopping(patience=training.patience, restore_best_weights=True, start_from_epoch=5),
+        keras.callbacks.EarlyStopping(patience=training.patience, restore_best_weights=True),
         keras.callbacks.TerminateOnNaN(raise_error=False),
     ]
     if progress is not None:

@@ -87,7 +87,9 @@ def test_every_command(folder, network, monkeypatch, capsys):
             assert line in ci, f"CI does not run '{line}'"
             continue
         assert program == "jetgate"
-        arguments = [found for word in arguments for found in (sorted(map(str, Path().glob(word))) if "*" in word else [word])]
+        arguments = [
+            found for word in arguments for found in (sorted(map(str, Path().glob(word))) if "*" in word else [word])
+        ]
         status = cli.status_of(arguments)
         captured = capsys.readouterr()
         # Six hundred toy jets and five epochs may well miss what is required: then the answer is no.

@@ -77,7 +77,7 @@ def parse(text: str, kind: type[SettingsT], name: str, overrides: Sequence[str] 
         # Of a list whose items are wrong pydantic says too that it is short of items.
         inner = {fault["loc"][:length] for fault in found for length in range(len(fault["loc"]))}
         faults += [_sentence(kind, one) for one in found if not (one["type"] == "too_short" and one["loc"] in inner)]
-    except TypeError as error:
+    except (TypeError, ValueError, RecursionError) as error:  # an anchor that contains itself, for example
         faults.append(str(error))
     if faults:
         raise InputError("\n".join(f"{name}: {fault}" for fault in faults))
@@ -86,7 +86,7 @@ def parse(text: str, kind: type[SettingsT], name: str, overrides: Sequence[str] 
 
 def dump(settings: Settings) -> str:
     """The YAML of `settings`, which `parse` reads back."""
-    return yaml.safe_dump(settings.model_dump(mode="json", exclude_none=True), sort_keys=False, width=120)
+    return yaml.dump(settings.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, width=120)
 
 
 def packaged(package: str, folder: str) -> dict[str, Path]:
@@ -141,21 +141,26 @@ for _tag, _pattern, _first in (
     ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+.0123456789"),
 ):  # fmt: skip
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what the loader would not read as text."""
+
+
+_Dumper.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 _Loader.add_constructor(
     "tag:yaml.org,2002:int", lambda loader, node: int(str(node.value))
 )  # decimal always: SafeLoader would read 010 as eight
 
 
 def _read_yaml(text: str, name: str) -> tuple[Any, list[str]]:
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         content = loader.get_single_data()
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:  # also what its constructors raise
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}:" if mark else ""
-        raise InputError(f"{name}:{where} this is not YAML: {getattr(error, 'problem', error)}") from error
-    finally:
-        loader.dispose()
+        raise InputError(f"{name}:{where} this is not YAML: {getattr(error, 'problem', None) or error}") from error
     return content, loader.faults
 
 

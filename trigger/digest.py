@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trigger.errors import InputError
+
 SHORT = 10
 """Characters of a digest that go into the name of a folder."""
 
@@ -35,11 +37,18 @@ def digest(*parts: Any) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of the bytes of a file."""
+    """SHA-256 of the bytes of a file.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
     state = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            state.update(block)
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                state.update(block)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     return state.hexdigest()
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import glob
 import json
 import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,22 @@ def make_folder(folder: Path) -> Path:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"{folder}: this output folder cannot be written: permission denied")
     return folder
+
+
+def matching(patterns: Iterable[str]) -> list[Path]:
+    """The files that paths or patterns mean, in the order of the patterns, sorted within each.
+
+    Raises:
+        InputError: One of them matches no file.
+    """
+    found: list[Path] = []
+    for pattern in patterns:
+        literal = Path(pattern).expanduser()  # taken as it is where it is there: jets[1].root is a name too
+        matches = [str(literal)] if literal.is_file() else sorted(glob.glob(str(literal), recursive=True))  # noqa: PTH207, it may be absolute
+        if not matches:
+            raise InputError(f"{pattern}: no such file")
+        found += [Path(match) for match in matches]
+    return found
 
 
 @contextmanager
@@ -71,6 +88,15 @@ def _sweep(target: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
         except (ValueError, OSError):
             continue  # not ours to judge
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Wait until no other process of this machine holds `folder`, then hold it; a killed process holds nothing."""
+    make_folder(folder)
+    with (folder / ".lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def write_text(target: Path, text: str) -> None:

@@ -23,8 +23,12 @@ from trigger.errors import InputError
 Codes = NDArray[np.int64]
 Values = NDArray[np.float64]
 
-MAX_WIDTH = 62
+MAX_WIDTH = 60
 """Widest format whose codes, and the sums that casting needs, fit 64 bits."""
+
+
+MAX_POINT = 256
+"""Farthest that the binary point may lie from the bits."""
 
 
 class Rounding(StrEnum):
@@ -77,6 +81,8 @@ class FixedPoint:
     def __post_init__(self) -> None:
         if not 1 <= self.width <= MAX_WIDTH:
             raise InputError(f"a fixed-point number has 1 to {MAX_WIDTH} bits, not {self.width}")
+        if not -MAX_POINT <= self.integer <= MAX_POINT:
+            raise InputError(f"the binary point lies within {MAX_POINT} bits of the number, not at {self.integer}")
 
     @classmethod
     def parse(cls, text: str, rounding: Rounding = Rounding.TRN, overflow: Overflow = Overflow.WRAP) -> FixedPoint:
@@ -163,7 +169,7 @@ class FixedPoint:
         if self.overflow is Overflow.WRAP:
             rounded = np.mod(rounded, 2.0**self.width)  # exact: a power of two
         else:
-            bound = 2.0 ** (self.width + 1)  # beyond both ends, and small enough for the integers below
+            bound = 2.0 ** (self.width + 1)  # beyond both ends, and far below 2**63
             rounded = np.clip(rounded, -bound, bound)
         return self._fit(rounded.astype(np.int64))
 
@@ -179,7 +185,8 @@ class FixedPoint:
             if source.width - shift > MAX_WIDTH:
                 raise InputError(f"casting {source} to {self} needs more than {MAX_WIDTH} bits")
             return self._fit(given << -shift)
-        shift = min(shift, MAX_WIDTH)
+        if shift > MAX_WIDTH + 1:  # everything is far below half a step: only the sign is left
+            given, shift = np.sign(given), 2
         below = given >> shift
         return self._fit(below + self._round_up(below, given - (below << shift), np.int64(1) << np.int64(shift - 1)))
 

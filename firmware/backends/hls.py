@@ -66,8 +66,8 @@ def write(model: keras.Model, target: Target, top: str, folder: Path) -> tuple[P
     _check_layer_names(model, backend)
     printed = io.StringIO()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with contextlib.redirect_stdout(printed), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with contextlib.redirect_stdout(printed), warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
         import hls4ml
 
         try:
@@ -82,6 +82,9 @@ def write(model: keras.Model, target: Target, top: str, folder: Path) -> tuple[P
             raise
         except Exception as error:  # whatever a conversion pass did not expect
             raise UnsupportedError(f"hls4ml cannot convert this network: {error}") from error
+    inexact = [str(one.message) for one in warned if "bit-exact" in str(one.message).lower()]
+    if inexact:
+        raise UnsupportedError(f"hls4ml cannot convert this network bit for bit: {' '.join(inexact[0].split())}")
     (source,), (result,) = graph.get_input_variables(), graph.get_output_variables()
     return _port(source), _port(result)
 
@@ -114,17 +117,19 @@ def _check_layer_names(model: keras.Model, backend: HlsBackend) -> None:
 
 
 def _check_reuse(graph: Any, backend: HlsBackend) -> None:
-    """hls4ml moves a reuse factor it cannot realise to the nearest possible one; here that is an error."""
+    """hls4ml moves a reuse factor it cannot realise to the nearest possible one, or keeps it; here that is an error."""
     for layer in graph.get_layers():
-        if layer.class_name != "Dense":
+        if "weight" not in layer.weights:
             continue
         options = backend.layers.get(layer.name)
         wanted = (options and options.reuse_factor) or backend.reuse_factor
-        found = int(layer.get_attr("reuse_factor"))
-        if found != wanted:
-            n_in, n_out = layer.get_attr("n_in"), layer.get_attr("n_out")
+        shared = ((options and options.strategy) or backend.strategy) == "resource"
+        n_in, n_out = graph.config.backend.get_layer_mult_size(layer)
+        possible = graph.config.backend.get_valid_reuse_factors(n_in, n_out) if shared else [wanted]
+        if wanted not in possible or int(layer.get_attr("reuse_factor")) != wanted:
+            near = ", ".join(str(one) for one in sorted(possible, key=lambda one: abs(one - wanted))[:3])
             raise InputError(
-                f"target: layer {layer.name!r} ({n_in} x {n_out}) cannot have a reuse factor of {wanted}; nearest: {found}"
+                f"target: layer {layer.name!r} ({n_in} x {n_out}) cannot have a reuse factor of {wanted}; nearest: {near}"
             )
 
 
@@ -160,7 +165,7 @@ def _register_handlers() -> None:
                 **self.default_config, "class_name": "Dense", "data_format": "channels_last", "weight_data": kernel,
                 "bias_data": bias, "use_bias": bias is not None, "n_in": n_in, "n_out": n_out,
             }  # fmt: skip
-            if getattr(layer.activation, "__name__", "") == "linear":
+            if qkeras_layers.is_linear(layer):
                 return (dense,)
             given = qkeras_layers.quantizer_format(layer.activation, layer.name)
             between = f"{out_tensors[0].name}_before_activation"

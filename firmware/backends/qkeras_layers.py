@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trigger.errors import UnsupportedError
+from trigger.errors import InputError, UnsupportedError
 from trigger.fixed_point import FixedPoint, Overflow, Rounding
 
 if TYPE_CHECKING:
@@ -29,28 +29,79 @@ def check_network(model: keras.Model) -> None:
     Raises:
         UnsupportedError: Names each layer that is the reason, and what would be right.
     """
+    if not model.built or not getattr(model, "inputs", None):
+        raise UnsupportedError("the model has no inputs yet: begin it with keras.Input, or call it once")
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise UnsupportedError(
+            f"the model has {len(model.inputs)} inputs and {len(model.outputs)} outputs; one of each is right"
+        )
+    if None in model.inputs[0].shape[1:]:
+        raise UnsupportedError(f"the input's shape {tuple(model.inputs[0].shape[1:])} is not fixed")
     faults = []
     for layer in model.layers:
         try:
             _check_layer(layer)
-        except UnsupportedError as error:
-            faults.append(str(error))
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        faults.append(
-            f"the model has {len(model.inputs)} inputs and {len(model.outputs)} outputs; one of each is supported"
-        )
-    first = model.layers[1] if len(model.layers) > 1 else None
-    if not faults and (first is None or type(first).__name__ != "QActivation"):
-        faults.append(
-            "the layer after the input is not a QActivation with quantized_bits: the input's format is not known"
-        )
+        except InputError as error:
+            text = str(error)
+            faults.append(text if layer.name in text else f"layer {layer.name!r}: {text}")
+    if not faults:
+        faults = _check_order(chain(model))
     if faults:
         raise UnsupportedError("\n".join(faults))
 
 
+def chain(model: keras.Model) -> list[Any]:
+    """The layers from input to output, without the input itself; a layer that is used twice is there twice.
+
+    Raises:
+        UnsupportedError: A layer has several inputs.
+    """
+    found: list[Any] = []
+    tensor = model.outputs[0]
+    while type(tensor._keras_history.operation).__name__ != "InputLayer":
+        history = tensor._keras_history
+        sources = history.operation._inbound_nodes[history.node_index].input_tensors
+        if len(sources) != 1:
+            raise UnsupportedError(
+                f"layer {history.operation.name!r} has {len(sources)} inputs, which is not supported"
+            )
+        found.append(history.operation)
+        tensor = sources[0]
+    return found[::-1]
+
+
 def input_format(model: keras.Model) -> FixedPoint:
     """The format that the network casts its input to."""
-    return quantizer_format(model.layers[1].activation, model.layers[1].name)
+    first = chain(model)[0]
+    return quantizer_format(first.activation, first.name)
+
+
+def _check_order(layers: list[Any]) -> list[str]:
+    """What is wrong with the order of layers that are each good."""
+    faults = []
+    if not layers or type(layers[0]).__name__ != "QActivation":
+        faults.append(
+            "the layer after the input is not a QActivation with quantized_bits: the input's format is not known"
+        )
+    if not any(type(layer).__name__ == "QDense" for layer in layers):
+        faults.append("the network has no QDense layer: there is nothing to compute")
+    quantised_by = None
+    for layer in layers:
+        kind = type(layer).__name__
+        if kind == "QActivation" and quantised_by is not None:
+            faults.append(
+                f"layer {layer.name!r} quantises what {quantised_by!r} has quantised: hls4ml keeps only one cast of the two; "
+                f"leave one of them out"
+            )
+        if kind not in ("Flatten", "Reshape", "Dropout"):
+            quantised = kind == "QActivation" or (kind == "QDense" and not is_linear(layer))
+            quantised_by = layer.name if quantised else None
+    return faults
+
+
+def is_linear(layer: Any) -> bool:
+    """Whether a QDense has no activation of its own."""
+    return getattr(layer.activation, "__name__", "") == "linear" or layer.activation is None
 
 
 def quantizer_format(quantizer: Any, where: str) -> FixedPoint:
@@ -148,10 +199,10 @@ def _check_layer(layer: Any) -> None:
         quantizer_format(layer.activation, f"layer {name!r}")
     if kind == "QDense":
         quantized_weights(layer)
-        if getattr(layer, "activation", None) is not None and type(layer.activation).__name__ != "function":
+        if not is_linear(layer):
+            if type(layer.activation).__name__ == "function":
+                raise UnsupportedError(f"layer {name!r}: activation {layer.activation.__name__!r} is not quantised")
             quantizer_format(layer.activation, f"layer {name!r}")
-        elif getattr(layer.activation, "__name__", "linear") != "linear":
-            raise UnsupportedError(f"layer {name!r}: activation {layer.activation.__name__!r} is not quantised")
     if kind == "GlobalAveragePooling1D":
         entries = int(layer.input.shape[1])
         if entries & (entries - 1):
@@ -168,15 +219,27 @@ def _quantized(quantizer: Any, weight: Any, where: str) -> NDArray[np.float64]:
     if kind != "quantized_bits":
         raise UnsupportedError(f"{where}: quantiser {kind} is not supported for weights; use quantized_bits")
     _refuse_noise(quantizer, where)
-    alpha = quantizer.alpha
-    if alpha == "auto" or (isinstance(alpha, int | float) and not np.log2(float(alpha)).is_integer()):
+    alpha, scale = quantizer.alpha, getattr(quantizer, "post_training_scale", None)
+    scalar = alpha is None or isinstance(alpha, str | int | float)
+    power = isinstance(alpha, int | float) and alpha > 0 and float(np.log2(float(alpha))).is_integer()
+    if not scalar or alpha == "auto" or (isinstance(alpha, int | float) and not power):
         raise UnsupportedError(
             f"{where}: quantized_bits(alpha={alpha!r}) scales by a number that is not a power of two and has no exact "
             f"fixed-point format; use alpha=1 or 'auto_po2'"
         )
+    if scale is not None:
+        raise UnsupportedError(
+            f"{where}: quantized_bits(post_training_scale={scale}) is not supported; use alpha=1 or 'auto_po2'"
+        )
     values = np.asarray(quantizer(weight), dtype=np.float64)
-    if (np.ldexp(values, 40) % 1 != 0).any():
-        raise UnsupportedError(f"{where}: the quantised weights are not multiples of a power of two")
+    codes = np.ldexp(values, 40).astype(np.int64)
+    # Each output channel must be a power of two times integers of no more than the quantiser's bits.
+    used = np.bitwise_or.reduce(codes.reshape(-1, codes.shape[-1]), axis=0)
+    lowest = np.where(used == 0, 1, used & -used)
+    if (np.ldexp(values, 40) != codes).any() or (np.abs(codes) // lowest > 1 << int(quantizer.bits)).any():
+        raise UnsupportedError(
+            f"{where}: the quantised weights are not {int(quantizer.bits)}-bit multiples of powers of two"
+        )
     return values
 
 

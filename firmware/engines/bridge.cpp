@@ -24,6 +24,9 @@ void run_block(const int64_t *in, int64_t *out, size_t begin, size_t end) {
 
 }  // namespace
 
+extern "C" size_t jetgate_inputs() { return @N_INPUTS@; }
+extern "C" size_t jetgate_outputs() { return @N_OUTPUTS@; }
+
 extern "C" void jetgate_run(const int64_t *in, int64_t *out, size_t events, size_t threads) {
     if (events == 0)
         return;

@@ -19,6 +19,7 @@ from trigger.fixed_point import Codes
 QUICK = ("-Wno-dangling-pointer", "-Wno-use-after-free", "-Wno-mismatched-new-delete", "-Wno-free-nonheap-object")
 FLAGS = ("-O2", "-std=c++17", "-fPIC", "-shared", "-pthread", *QUICK, "-fno-gnu-unique", "-Ifirmware/ap_types", "-I.")
 BUILD_TIMEOUT_S = 3600.0
+MAX_THREADS = 256
 
 
 def build_command(project: FirmwareProject, library: str) -> list[str]:
@@ -67,12 +68,18 @@ def run(project: FirmwareProject, codes: Codes, threads: int = 1) -> Codes:
         library = ctypes.CDLL(str(path.absolute()))
     except OSError as error:
         raise ToolError(f"{path}: the library cannot be loaded: {error}") from error
+    library.jetgate_inputs.restype = library.jetgate_outputs.restype = ctypes.c_size_t
+    if (library.jetgate_inputs(), library.jetgate_outputs()) != (n_inputs, n_outputs):
+        raise InputError(f"{project.folder}: the firmware's ports are not those of the manifest")
     given = np.ascontiguousarray(codes, dtype=np.int64)
     result = np.empty((len(codes), n_outputs), dtype=np.int64)
     pointer = ctypes.POINTER(ctypes.c_int64)
     library.jetgate_run.argtypes = [pointer, pointer, ctypes.c_size_t, ctypes.c_size_t]
     library.jetgate_run.restype = None
     library.jetgate_run(
-        given.ctypes.data_as(pointer), result.ctypes.data_as(pointer), len(given), max(1, min(threads, len(given)))
+        given.ctypes.data_as(pointer),
+        result.ctypes.data_as(pointer),
+        len(given),
+        max(1, min(threads, len(given), MAX_THREADS)),
     )
     return result

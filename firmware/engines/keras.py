@@ -17,7 +17,7 @@ from firmware.backends import qkeras_layers
 from firmware.project import FirmwareProject
 from trigger.digest import network_digest
 from trigger.errors import InputError, ToolError, UnsupportedError
-from trigger.fixed_point import Codes, Values
+from trigger.fixed_point import Codes, FixedPoint, Values
 
 if TYPE_CHECKING:
     import keras
@@ -72,27 +72,40 @@ def run(project: FirmwareProject, model: keras.Model, values: Values) -> Codes:
 
 
 def _check_exact(model: keras.Model) -> None:
-    """Bound every dense layer's sums by the widths of its inputs and weights."""
-    width = 0
-    for layer in model.layers:
-        kind = type(layer).__name__
-        if kind == "QActivation":
-            width = qkeras_layers.quantizer_format(layer.activation, layer.name).width
-        if kind == "QDense":
-            kernel, _ = qkeras_layers.quantized_weights(layer)
-            step = np.ldexp(1.0, -int(_fraction_bits(kernel)))
-            width += int(np.ceil(np.log2(max(np.abs(kernel / step).sum(axis=0).max(), 1.0)))) + 2
-            if width > 53:
-                raise UnsupportedError(f"layer {layer.name!r}: sums may need {width} bits, float64 is exact to 53")
-            if getattr(layer.activation, "__name__", "") != "linear":
-                width = qkeras_layers.quantizer_format(layer.activation, layer.name).width
+    """Bound the sums of every layer, in units of their last place, from its weights and the formats before it."""
+    step, largest = 1.0, 0.0
+    for layer in qkeras_layers.chain(model):
+        match type(layer).__name__:
+            case "QActivation":
+                step, largest = _span(qkeras_layers.quantizer_format(layer.activation, layer.name))
+            case "QDense":
+                kernel, bias = qkeras_layers.quantized_weights(layer)
+                largest *= float(np.abs(kernel).sum(axis=0).max())
+                step *= _step_of(kernel)
+                if bias is not None:
+                    largest, step = largest + float(np.abs(bias).max()), min(step, _step_of(bias))
+                _require_53_bits(layer.name, largest, step)
+                if not qkeras_layers.is_linear(layer):
+                    step, largest = _span(qkeras_layers.quantizer_format(layer.activation, layer.name))
+            case "GlobalAveragePooling1D":
+                _require_53_bits(layer.name, largest * layer.input.shape[1], step)
+                step /= layer.input.shape[1]
 
 
-def _fraction_bits(values: Values) -> int:
-    bits = 0
-    while (np.ldexp(values, bits) % 1 != 0).any():
-        bits += 1
-    return bits
+def _span(form: FixedPoint) -> tuple[float, float]:
+    return form.step, max(-form.min_value, form.max_value)
+
+
+def _require_53_bits(name: str, largest: float, step: float) -> None:
+    bits = np.log2(max(largest / step, 1.0))
+    if bits > 53:
+        raise UnsupportedError(f"layer {name!r}: sums may need {bits:.0f} bits, float64 is exact to 53")
+
+
+def _step_of(values: Values) -> float:
+    """The largest power of two that all values are multiples of; they are multiples of 2^-40."""
+    used = int(np.bitwise_or.reduce(np.ldexp(values, 40).astype(np.int64).ravel()))
+    return float(np.ldexp(float(used & -used), -40)) if used else 1.0
 
 
 @contextmanager

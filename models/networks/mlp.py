@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -29,7 +29,7 @@ class Mlp(Settings):
     """
 
     kind: Literal["mlp"]
-    hidden: tuple[int, ...] = Field(default=(64, 32, 32))
+    hidden: tuple[Annotated[int, Field(gt=0)], ...] = (64, 32, 32)
 
     def build(self, contract: InputSpec, outputs: int, quantization: Quantization | None) -> keras.Model:
         """The network, float where `quantization` is `None`."""

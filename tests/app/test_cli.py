@@ -56,7 +56,7 @@ def wrong(call, tmp_path):
         assert found == status, out + err
         assert "Traceback" not in err
         assert out == ""
-        left = [path for path in set(tmp_path.rglob("*")) - before if path.is_file() and path.suffix != ".yaml"]
+        left = [path for path in set(tmp_path.rglob("*")) - before if path.is_file()]
         assert left == []
         return err
 
@@ -80,6 +80,13 @@ def test_wrong_recipes_and_targets(wrong, tmp_path):
     assert "data.jets_per_class: found 0" in wrong("run", "jet_tagger", "--set", "data.jets_per_class=0")
     (tmp_path / "t.yaml").write_text("name: t\npart: xcvu14p-flga2577-2-e\nclock_ns: 5\nbackend: {kind: hls}\n")
     assert "its device is not known; nearest: 'xcvu1" in wrong("run", "jet_tagger", "--target", "t.yaml")
+    for setting in (
+        "network.hidden=[8, 0]",
+        "inputs.features=[mass_gev, mass_gev]",
+        "seed=5000000000",
+        "inputs.format=ap_fixed<12,5,AP_TRN>",
+    ):
+        assert setting.split("=")[0] in wrong("run", "jet_tagger", "--set", setting)
     assert "No such option" in wrong("run", "jet_tagger", "--frobnicate")
 
 
@@ -201,3 +208,6 @@ def test_wheel_from_an_empty_folder(tmp_path):
     assert result.returncode == 0, result.stdout
     places = {one["subject"]: one["found"] for one in json.loads(result.stdout)["findings"]}
     assert places["package firmware"] == str(tmp_path / "site" / "firmware")
+    few = ["--set", "data.classes=[W, Z]", "--set", "data.jets_per_class=5", "--workers", "1", "--json"]
+    result = jetgate("data", "jet_tagger", *few, folder=tmp_path / "empty", env={"PYTHONPATH": str(tmp_path / "site")})
+    assert json.loads(result.stdout)["jets"] == {"W": 5, "Z": 5}, result.stderr

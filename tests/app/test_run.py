@@ -107,18 +107,76 @@ def test_the_steps_one_by_one(done):
     trained = json.loads(jetgate("train", "toy.yaml", "--json", folder=folder).stdout)
     assert trained["quantised"]["parameters"] == trained["float"]["parameters"] == 4 * 8 + 8 + 8 * 3 + 3
     made = json.loads(jetgate("convert", trained["folder"], "--target", "vu9p", "--json", folder=folder).stdout)
-    result = jetgate("emulate", made["project"], "--vectors", 500, "--json", folder=folder)
+    result = jetgate("emulate", made["project"], "--vectors", 17_000, "--json", folder=folder)
     assert result.returncode == 0
     assert json.loads(result.stdout)["overall"] == "PASS"
     weights = next((folder / made["project"] / "firmware" / "weights").glob("w*.h"))
     text = weights.read_text()
     first = re.search(r"= \{(-?[0-9.]+)", text)
     weights.write_text(text.replace(first[0], f"= {{{float(first[1]) + (0.5 if float(first[1]) < 0 else -0.5)}", 1))
-    result = jetgate("emulate", made["project"], "--vectors", 500, folder=folder)
+    result = jetgate("emulate", made["project"], "--vectors", 17_000, folder=folder)
     assert result.returncode == 1
     assert f"edited after the conversion: firmware/weights/{weights.name}" in result.stderr
     assert "FAIL" in result.stdout
     assert "first difference in" in " ".join(result.stdout.replace("│", " ").split())
+
+
+def test_killed_while_collisions_are_made(tmp_path):
+    """Its workers end with it, what it made is used, and the sample is that of an undisturbed run."""
+    arguments = [
+        "data",
+        "jet_tagger",
+        "--json",
+        "--set",
+        "data.classes=[W, Z]",
+        "--set",
+        "data.jets_per_class=120",
+        "-j",
+        "2",
+    ]
+    for folder in ("killed", "undisturbed"):
+        (tmp_path / folder).mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trigger.app.cli", *arguments], cwd=tmp_path / "killed", start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    for _ in range(600):
+        if list((tmp_path / "killed").glob("runs/data/*/chunks/wz-*.root")):
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait(60)
+    left = list((tmp_path / "killed").glob("runs/data/*/chunks/wz-*.root"))
+    assert left
+    for _ in range(100):
+        if subprocess.run(["pgrep", "-g", str(process.pid)], capture_output=True, check=False).returncode != 0:
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("workers outlived the run that started them")
+    contents = [json.loads(jetgate(*arguments, folder=tmp_path / where).stdout) for where in ("killed", "undisturbed")]
+    assert contents[0] == contents[1]
+
+
+def test_damaged_records_are_steps_not_done(done):
+    folder, answer = done
+    for content in ("", "[]"):
+        (folder / answer["folder"] / "steps" / "performance.json").write_text(content)
+        result = jetgate("run", "toy.yaml", "--json", folder=folder)
+        assert json.loads(result.stdout) == answer
+
+
+def test_a_run_can_be_repeated_from_its_own_record(done):
+    folder, answer = done
+    again = jetgate(
+        "run", f"{answer['folder']}/recipe.yaml", "--target", f"{answer['folder']}/target.yaml", "--json", folder=folder
+    )
+    assert json.loads(again.stdout) == answer
+
+
+def test_a_reader_that_goes_away_is_no_failure(tmp_path):
+    shell = f"{sys.executable} -m trigger.app.cli recipes | true; exit ${{PIPESTATUS[0]}}"
+    assert subprocess.run(["bash", "-c", shell], cwd=tmp_path, check=False, stderr=subprocess.DEVNULL).returncode == 0
 
 
 def test_no_compiler(done, tmp_path):

@@ -69,7 +69,7 @@ def test_an_edited_weight_is_found_also_in_a_copy(copy):
     assert copy.edited() == []
     path = edit_weight(copy)
     assert copy.edited() == [path]
-    result = emulate(copy, random_vectors=2000, threads=2)
+    result = emulate(copy, random_vectors=12_000, threads=2)
     physics = result.agreements[0]
     assert physics.differing_codes > 0
     assert physics.first is not None
@@ -100,9 +100,9 @@ def test_converting_again_finds_the_project_and_never_overwrites_an_edit(network
     assert convert(network, contract, target, "again", tmp_path).folder == first.folder
     assert (first.folder / "manifest.json").stat().st_mtime_ns == stamp
     other = convert(network, contract, target, "again", tmp_path / "elsewhere")
-    assert other.manifest.sources == first.manifest.sources
+    assert other.digest() == first.digest()
     edit_weight(first)
-    with pytest.raises(InputError, match="sources were edited after the conversion"):
+    with pytest.raises(InputError, match=r"sources were edited after the conversion"):
         convert(network, contract, target, "again", tmp_path)
 
 
@@ -125,6 +125,15 @@ def test_weights_are_in_the_headers_alone(project):
 def test_broken_projects(copy, tmp_path):
     with pytest.raises(InputError, match="not a firmware project"):
         FirmwareProject.load(tmp_path / "nothing")
+    text = (copy.folder / "contract.yaml").read_text()
+    (copy.folder / "contract.yaml").write_text(text.replace("x0", "y0"))
+    with pytest.raises(InputError, match=r"the contract has y0, x1"):
+        FirmwareProject.load(copy.folder)
+    (copy.folder / "contract.yaml").write_text(text.replace("scale: 0.5", "scale: 0.25"))
+    assert FirmwareProject.load(copy.folder).edited() == ["contract.yaml"]
+    (copy.folder / "vectors" / "physics.npz").write_bytes(b"PK no")
+    with pytest.raises(InputError, match=r"physics.npz: cannot be read"):
+        copy.physics_codes()
     (copy.folder / "firmware" / "defines.h").unlink()
     with pytest.raises(InputError, match=r"1 files of the project are missing: firmware/defines.h"):
         FirmwareProject.load(copy.folder)
@@ -138,7 +147,7 @@ def test_another_network_is_not_the_reference(copy, network):
 
     other = keras.models.clone_model(network)
     other.save(copy.folder / "model.keras")
-    with pytest.raises(InputError, match="not the network that the project was made from"):
+    with pytest.raises(InputError, match=r"not the network that the project was made from"):
         reference.load_reference(copy)
 
 
@@ -192,6 +201,32 @@ def test_layer_options(network, contract, tmp_path):
         convert(network, contract, load_target("vu13p", ("backend.layers.dens1.reuse_factor=2",)), "x", tmp_path)
 
 
+def test_reuse_of_a_layer_on_particles(tmp_path):
+    import keras
+    from qkeras import QActivation, QDense, quantized_bits
+
+    from trigger.inputs.contract import Input
+
+    q = {"kernel_quantizer": quantized_bits(5, 1, alpha=1.0), "bias_quantizer": quantized_bits(5, 1, alpha=1.0)}
+    start = keras.Input((8, 3))
+    x = keras.layers.GlobalAveragePooling1D()(
+        QDense(4, name="phi", **q)(QActivation(quantized_bits(10, 3, alpha=1.0))(start))
+    )
+    form = FixedPoint.parse("ap_fixed<10,4,AP_RND_CONV,AP_SAT>")
+    spec = InputSpec(
+        inputs=tuple(Input(name=f"p{k}", format=form) for k in range(24)), outputs=tuple("abcd"), shape=(8, 3)
+    )
+    target = load_target("vu13p", ("backend.strategy=resource", "backend.layers.phi.reuse_factor=7"))
+    with pytest.raises(InputError, match=r"'phi' \(3 x 4\) cannot have a reuse factor of 7; nearest: "):
+        convert(keras.Model(start, x), spec, target, "x", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["parameters", "1digit", "a b"])
+def test_names_that_would_not_compile(network, contract, tmp_path, name):
+    made = convert(network, contract, load_target("vu13p"), name, tmp_path)
+    cpp.build(made)
+
+
 def test_vectors(contract):
     edge = vectors.boundary(contract, 1)
     form = contract.common_format
@@ -212,6 +247,7 @@ def test_vectors(contract):
 
 def test_result_file(project, tmp_path):
     result = emulate(project, random_vectors=100)
+    assert result.verdict().overall == "INCOMPLETE"  # 65,536 random codes are needed
     result.save(tmp_path / "emulation.json")
     assert EmulationResult.load(tmp_path / "emulation.json").agreements == result.agreements
 

@@ -111,6 +111,33 @@ def test_layers_are_refused_by_name(layers, message):
         check_network(keras.Model(start, x))
 
 
+def test_two_quantisers_in_a_row():
+    """hls4ml would keep one of the two casts."""
+    for layers in (
+        [cast(), QActivation(quantized_bits(6, 2, alpha=1.0), name="again"), dense("a")],
+        [cast(), keras.layers.Flatten(), QActivation(quantized_bits(6, 2, alpha=1.0), name="again"), dense("a")],
+        [cast(), QDense(3, activation=quantized_relu(6, 2), kernel_quantizer=quantized_bits(4, 0, alpha=1.0), use_bias=False),
+         QActivation(quantized_bits(6, 2, alpha=1.0), name="again")],
+    ):  # fmt: skip
+        x = start = keras.Input((6, 2))
+        for one in layers:
+            x = one(x)
+        with pytest.raises(UnsupportedError, match=r"'again' quantises what '.*' has quantised"):
+            check_network(keras.Model(start, x))
+
+
+def test_sequential_models():
+    check_network(keras.Sequential([keras.Input((6,)), cast(), dense("a")]))
+    with pytest.raises(UnsupportedError, match="not a QActivation"):
+        check_network(keras.Sequential([keras.Input((6,)), dense("a")]))
+    with pytest.raises(UnsupportedError, match="no inputs yet"):
+        check_network(keras.Sequential([cast(), dense("a")]))
+    with pytest.raises(UnsupportedError, match="is not fixed"):
+        check_network(keras.Sequential([keras.Input((None, 3)), cast(), dense("a")]))
+    with pytest.raises(UnsupportedError, match="no QDense layer"):
+        check_network(keras.Sequential([keras.Input((6,)), cast()]))
+
+
 def test_all_reasons_are_named_at_once():
     x = start = keras.Input((6, 2))
     x = keras.layers.LSTM(4, name="one")(cast()(x))

@@ -43,6 +43,14 @@ def test_it_learns_and_does_so_again(contract, data, quantization):
 def test_the_best_epoch_is_kept(contract, data):
     model, history = fit(contract, data, None, epochs=40, learning_rate=0.05, patience=6)
     assert len(history["loss"]) < 40
+    check_best(model, history, data)
+    # Also where the best epoch is one of the first and the last is not.
+    model, history = fit(contract, data, None, epochs=4, learning_rate=1.0, patience=9)
+    assert np.argmin(history["val_loss"]) < 3
+    check_best(model, history, data)
+
+
+def check_best(model, history, data):
     scores = logits(model, data[1].inputs)
     shifted = scores - scores.max(axis=1, keepdims=True)
     loss = -(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))[np.arange(300), data[1].labels].mean()

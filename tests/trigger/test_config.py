@@ -63,6 +63,11 @@ def test_every_fault_is_named_in_one_answer():
             "part.form: 'ap_fxed<1>' is not a fixed-point format",
         ),
         ("name: [1\n", "this is not YAML"),
+        ("name: a\x01b\n", "this is not YAML"),
+        ("name: !!int abc\n", "this is not YAML"),
+        ("name: !!timestamp abc\n", "this is not YAML"),
+        ("name: &a [*a]\n", "Circular"),
+        ("name: " + "[" * 3000 + "\n", "this is not YAML"),
         ("- 1\n", "a mapping of keys to values is expected, found list"),
     ],
 )
@@ -79,6 +84,12 @@ def test_overrides():
 def test_a_format_in_yaml_rounds_and_saturates():
     whole = parse("name: a\nrate: 1\npart: {kind: large, form: 'ap_fixed<6,1>'}\n", Whole, "x")
     assert str(whole.part.form) == "ap_fixed<6,1,AP_RND_CONV,AP_SAT>"
+    assert parse(dump(whole), Whole, "again") == whole
+
+
+@pytest.mark.parametrize("text", ["1e3", "1e-3", "08", "no", "true", "~", "1.5", "2026-01-01", "a: b", ""])
+def test_what_is_written_is_read_back(text):
+    whole = Whole(name=text, part=Small(kind="small", count=1), rate=0.5)
     assert parse(dump(whole), Whole, "again") == whole
 
 

@@ -38,7 +38,7 @@ def test_standardised_on_the_sample():
     scaled = spec.scaled(values)
     assert scaled.mean(axis=0) == pytest.approx([0, 0], abs=1e-12)
     assert scaled.std(axis=0) == pytest.approx([1, 1])
-    constant = standardised(np.ones((3, 1)), ("a",), ("1",), np.ones(3), WIRE, ("y",))
+    constant = standardised(np.full((1000, 1), 0.1), ("a",), ("1",), np.ones(1000), WIRE, ("y",))
     assert constant.inputs[0].scale == 1
 
 
@@ -49,6 +49,8 @@ def test_what_is_wrong_is_said(contract):
     with pytest.raises(InputError) as caught:
         parse(text, InputSpec, "c.yaml")
     assert len(str(caught.value).splitlines()) == 3
+    with pytest.raises(InputError, match="does not hold 1 inputs"):
+        parse("inputs: [{name: a, format: 'ap_fixed<8,4>'}]\noutputs: [y]\nshape: [2, 2]\n", InputSpec, "c")
     mixed = InputSpec(
         inputs=(Input(name="a", format=WIRE), Input(name="b", format=FixedPoint(True, 3, 4))), outputs=("y",)
     )

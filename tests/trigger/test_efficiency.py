@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, roc_auc_score
@@ -81,7 +83,20 @@ def test_roc_curve_runs_from_nothing_to_everything(sample):
 
 def test_wrong_input(sample):
     labels, logits, weights, events = sample
-    with pytest.raises(InputError, match="class 'c' has no jets in the test sample"):
+    with pytest.raises(InputError, match="class 'c' has no jets"):
         compare({"x": logits}, np.minimum(labels, 1), CLASSES, weights, events, 1)
     with pytest.raises(InputError, match="logits 'x'"):
         compare({"x": logits * np.nan}, labels, CLASSES, weights, events, 1)
+
+
+def test_few_jets_have_figures_that_can_be_written():
+    """With three jets of a class some replicas have none of it."""
+    generator = np.random.default_rng(3)
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    found = compare(
+        {"x": generator.normal(size=(6, 2)), "y": np.zeros((6, 2))}, labels, ("a", "b"), np.ones(6), np.arange(6), 1
+    )
+    json.dumps(found.summary(), allow_nan=False)
+    assert found.performance["y"].auc["a"].value == 0.5
+    with pytest.raises(InputError, match="none with a weight"):
+        compare({"x": np.zeros((6, 2))}, labels, ("a", "b"), np.array([1, 1, 1, 0, 0, 0.0]), np.arange(6), 1)

@@ -51,8 +51,7 @@ def slow_groom(particles, z_cut=0.1):
 
 
 def slow_features(particles):
-    pts = [math.hypot(p[0], p[1]) for p in particles]
-    zs = [pt / sum(pts) for pt in pts]
+    zs = [p[3] / sum(q[3] for q in particles) for p in particles]
     leaves = slow_groom(particles)
     pt = [math.hypot(*n["p"][:2]) for n in leaves]
     z = [one / sum(pt) for one in pt]

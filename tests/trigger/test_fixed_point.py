@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from trigger.errors import InputError
@@ -14,7 +14,7 @@ from trigger.fixed_point import FixedPoint, Overflow, Rounding
 
 FORMATS = st.builds(
     lambda signed, width, integer, rounding, overflow: FixedPoint(signed, integer, width - signed - integer, rounding, overflow),
-    st.booleans(), st.integers(2, 20), st.integers(-4, 12), st.sampled_from(Rounding), st.sampled_from(Overflow),
+    st.booleans(), st.sampled_from([*range(2, 21), 40, 59, 60]), st.integers(-4, 12), st.sampled_from(Rounding), st.sampled_from(Overflow),
 )  # fmt: skip
 
 
@@ -48,16 +48,26 @@ def exact_code(value: Fraction, given: FixedPoint) -> int:
 
 @given(FORMATS, st.lists(st.floats(-3000, 3000, allow_subnormal=False), min_size=1, max_size=8))
 def test_codes_are_the_definition(form, values):
-    ties = [form.step * (k + 0.5) for k in (form.min_code - 1, -2, -1, 0, 1, form.max_code)]
+    ends = (form.min_code - 1, form.max_code) if form.width < 50 else ()
+    ties = [form.step * (k + 0.5) for k in (-2, -1, 0, 1, *ends)]
     everything = [*values, *ties]
     assert form.codes(everything).tolist() == [exact_code(Fraction(value), form) for value in everything]
 
 
 @given(FORMATS, FORMATS, st.integers(0, 2**31))
 def test_casting_codes_is_quantising_their_values(form, source, seed):
+    assume(source.width + max(0, form.fraction - source.fraction) <= 60)
     codes = np.random.default_rng(seed).integers(source.min_code, source.max_code, 64, endpoint=True)
     expected = [exact_code(Fraction(int(code)) / Fraction(2) ** source.fraction, form) for code in codes]
     assert form.cast(codes, source).tolist() == expected
+
+
+def test_shifts_beyond_the_register():
+    wide = FixedPoint(False, 0, 60)
+    for rounding, expected in ((Rounding.TRN, [0, -1]), (Rounding.RND, [0, 0]), (Rounding.TRN_ZERO, [0, 0])):
+        coarse = FixedPoint(True, 80, -70, rounding)
+        assert coarse.cast([2**60 - 1], wide).tolist() == expected[:1]
+        assert coarse.cast([-(2**58)], FixedPoint(True, 0, 59)).tolist() == expected[1:]
 
 
 def test_every_number_survives_the_round_trip():
@@ -108,7 +118,7 @@ def test_spelling(text, expected):
         ("fixed<16,7>", "is not a fixed-point format"),
         ("ap_fixed<16>", "is not a fixed-point format"),
         ("ap_fixed<16,7,AP_RUND>", "AP_RUND is not a rounding mode"),
-        ("ap_fixed<99,7>", "1 to 62 bits, not 99"),
+        ("ap_fixed<99,7>", "1 to 60 bits, not 99"),
     ],
 )
 def test_misspelling(text, message):

@@ -129,5 +129,25 @@ def test_wrong_pythia_settings(tmp_path):
 
 def test_a_class_that_never_appears(tmp_path):
     data = PythiaData(kind="pythia", classes=("W", "Z"), jets_per_class=100, radius=0.05)
-    with pytest.raises(InputError, match=r"class 'W', 'Z' has no jets after 400 events of process 'wz'"):
+    with pytest.raises(InputError, match=r"class 'W', 'Z' has no jets after 800 events of process 'wz'"):
         generate(data, 1, tmp_path, workers=2)
+
+
+def test_labels_by_hand():
+    """A top jet is a top jet whatever the order of the classes; a W inside it is no W jet, a quark from it no quark jet."""
+    from trigger.data.generate import _match, _Quarks
+
+    quarks = _Quarks(
+        code=np.array([[5, 2, -1, 21, 0], [5, 3, 21, 1, 4]]), mother=np.array([[6, 24, 24, 2, 0], [21, 24, 2, 21, 21]]),
+        eta=np.array([[0.1, -0.2, 0.3, 2.0, 0], [2.9, -0.2, 3.5, 1.5, -2.0]]), phi=np.zeros((2, 5)),
+    )  # fmt: skip
+    jets = (np.array([0, 0, 1, 1, 1]), np.array([0.0, 2.1, -0.3, 1.4, -2.1]), np.zeros(5))
+    for classes in (("top", "W", "quark", "gluon"), ("gluon", "quark", "W", "top")):
+        data = PythiaData(kind="pythia", classes=classes)
+
+        def names(process, data=data, classes=classes):
+            return [classes[label] if label >= 0 else None for label in _match(data, process, quarks, *jets)]
+
+        assert names("top") == ["top", None, None, None, None]
+        assert names("qcd") == [None, "gluon", None, "quark", None]  # b and c, and quarks of a decay, are left out
+        assert names("wz") == ["W", None, None, None, None]

@@ -32,6 +32,8 @@ def test_what_does_not_fit_is_refused():
         table(values=np.empty((0, 2)), labels=np.empty(0, int), weights=np.empty(0), events=np.empty(0, int))
     with pytest.raises(InputError, match="labels run from 0 to 2, but there are 2 classes"):
         table(labels=np.array([0, 1, 2]))
+    with pytest.raises(InputError, match="all 3 weights are 0"):
+        table(weights=np.zeros(3))
     with pytest.raises(InputError, match="1 of 3 weights are negative"):
         table(weights=np.array([1, -1, 1.0]))
     with pytest.raises(InputError, match="class 'y' has no jets \\(found: x 3, y 0\\)"):
@@ -44,6 +46,9 @@ def test_jets_without_constituents_or_with_infinite_ones_are_refused(toy):
     emptied = ak.concatenate([toy.constituents[:1, :0], toy.constituents[1:]])
     with pytest.raises(InputError, match="1 of 600 jets have no constituents"):
         JetDataset(emptied, toy.labels, toy.class_names, toy.weights, toy.events, toy.origin)
+    cold = ak.with_field(toy.constituents, toy.constituents.E * 0.9, "E")
+    with pytest.raises(InputError, match="constituents have less energy than momentum"):
+        JetDataset(cold, toy.labels, toy.class_names, toy.weights, toy.events, toy.origin)
     infinite = ak.with_field(toy.constituents, toy.constituents.px * np.inf, "px")
     with pytest.raises(InputError, match="constituent px"):
         JetDataset(infinite, toy.labels, toy.class_names, toy.weights, toy.events, toy.origin)

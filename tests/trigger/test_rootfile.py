@@ -96,12 +96,53 @@ def test_selection_weight_and_cross_section(events):
     low, high = np.quantile(pt, [0.3, 0.8])
     (window,) = read_jets(recipe(path, LINKED, pt_gev=f"[{low}, {high}]"))
     assert len(window) == ((pt >= low) & (pt < high)).sum()
-    (weighted,) = read_jets(
-        recipe(path, LINKED, samples=f"[{{files: ['{path}'], label: a, weight: w, cross_section_pb: 10.0}}]")
-    )
-    assert weighted.weights.tolist() == np.repeat(np.arange(1, 7) * 10.0, 2).tolist()
+    (weighted,) = read_jets(recipe(path, LINKED, samples=f"[{{files: ['{path}'], label: a, weight: w}}]"))
+    assert weighted.weights.tolist() == np.repeat(np.arange(1, 7), 2).tolist()
     (few,) = read_jets(recipe(path, LINKED, max_jets=5))
     assert len(few) == 5
+
+
+def test_cross_sections_do_not_depend_on_the_number_of_entries(events, tmp_path):
+    """Weights of all entries add up to the cross-section, cuts or not, in chunks or not, in one file or two."""
+    path, _ = events
+    for weight, expected in (("1.0", np.full(6, 12.0 / 6)), ("w", np.arange(1, 7) * 12.0 / 21)):
+        sample = f"[{{files: ['{path}'], label: a, weight: {weight}, cross_section_pb: 12.0}}]"
+        parts = list(read_jets(recipe(path, LINKED, samples=sample), step_size=2))
+        assert np.concatenate([part.weights for part in parts]) == pytest.approx(np.repeat(expected, 2))
+        (cut,) = read_jets(recipe(path, LINKED, samples=sample, cuts="[{branch: met, min: 2, max: 4}]"))
+        assert cut.weights == pytest.approx(np.repeat(expected[2:4], 2))
+        twice = f"[{{files: ['{path}', '{path}'], label: a, weight: {weight}, cross_section_pb: 12.0}}]"
+        assert sum(part.weights.sum() for part in read_jets(recipe(path, LINKED, samples=twice))) == pytest.approx(24.0)
+
+
+def test_padding_is_no_particle(events, tmp_path):
+    """Public sets store a fixed number of slots and fill the rest with zeros."""
+    with uproot.recreate(tmp_path / "padded.root") as file:
+        c = {
+            "c_px": [[1.0, 2, 0, 0], [3, 0, 0, 0]],
+            "c_py": [[0.0] * 4] * 2,
+            "c_pz": [[1.0, 1, 0, 0], [1, 0, 0, 0]],
+            "c_E": [[2.0, 3, 0, 0], [4, 0, 0, 0]],
+        }
+        write_tree(
+            file, "Events", {**{name: np.array(column) for name, column in c.items()}, "flavour": np.array([1, 21])}
+        )
+    layout = "{kind: nested, constituents: {px: c_px, py: c_py, pz: c_pz, E: c_E}}"
+    (jets,) = read_jets(recipe(tmp_path / "padded.root", layout))
+    assert ak.num(jets.constituents).to_list() == [2, 1]
+
+
+def test_damage_in_the_middle(events, tmp_path):
+    """Wherever bytes are overwritten: jets come out or a message, never a traceback."""
+    path, _ = events
+    whole, refused = path.read_bytes(), 0
+    for place in range(300, len(whole) - 64, 211):
+        (tmp_path / "broken.root").write_bytes(whole[:place] + bytes(range(64)) + whole[place + 64 :])
+        try:
+            list(read_jets(recipe(tmp_path / "broken.root", LINKED)))
+        except InputError:
+            refused += 1
+    assert refused > 10
 
 
 @pytest.mark.parametrize(
@@ -146,7 +187,7 @@ def test_numbers_that_are_none(tmp_path, bad):
             }
         )
         write_tree(file, "Events", {"c": c, "flavour": np.array([1, 21])})
-    with pytest.raises(InputError, match=r"nan.root: .* of px are NaN or infinite"):
+    with pytest.raises(InputError, match=r"nan.root: 1 of 4 values of \w+ are NaN or infinite"):
         list(read_jets(recipe(tmp_path / "nan.root", NESTED)))
 
 

@@ -64,7 +64,7 @@ def test_wrong_tables(tmp_path):
         read_table(recipe(path, "{column: knd, values: {quark: [q]}}"))
     with pytest.raises(InputError, match="class 'gluon' has no jets"):
         read_table(recipe(path, "{column: kind, values: {quark: [q], gluon: [x]}}"))
-    with pytest.raises(InputError, match="no row has one of the labels"):
+    with pytest.raises(InputError, match="the sample is empty"):
         read_table(recipe(path, "{column: kind, values: {quark: [x]}}"))
     with pytest.raises(InputError, match="label 'qark' is none of the classes; nearest: 'quark'"):
         read_table(recipe(path, "{column: kind, values: {qark: [q]}}"))
@@ -80,3 +80,28 @@ def test_wrong_tables(tmp_path):
     np.savez(tmp_path / "pickled.npz", **COLUMNS, kind=KIND.astype(object))
     with pytest.raises(InputError, match="cannot be read as a table"):
         read_table(recipe(tmp_path / "pickled.npz"))
+
+
+def test_columns_that_do_not_fit(tmp_path):
+    def refused(message, label="{column: kind, values: {quark: [q], gluon: [g]}}", more="", **changes):
+        np.savez(tmp_path / "odd.npz", **{**COLUMNS, "kind": KIND, **changes})
+        with pytest.raises(InputError, match=message):
+            read_table(recipe(tmp_path / "odd.npz", label, more))
+
+    refused("column 'm' does not hold numbers", m=KIND)
+    refused(r"column 'm' has shape \(7,\), the label 'kind' has 30 rows", m=np.ones(7))
+    refused(r"column 'm' has shape \(30, 2\)", m=np.ones((ROWS, 2)))
+    refused("'run' does not hold event numbers", more="event: run\n", run=np.full(ROWS, np.nan))
+    refused("'run' does not hold event numbers", more="event: run\n", run=np.full(ROWS, 0.5))
+
+
+def test_numbers_are_labels_whatever_their_type(tmp_path):
+    np.savez(tmp_path / "f.npz", **COLUMNS, kind=np.arange(ROWS) % 3.0)
+    assert len(read_table(recipe(tmp_path / "f.npz", "{column: kind, values: {quark: [0], gluon: ['1']}}"))) == 20
+
+
+def test_events_of_several_files_are_different_events(tmp_path):
+    for name in ("one", "two"):
+        np.savez(tmp_path / f"{name}.npz", **COLUMNS, kind=KIND)
+    table = read_table(recipe(tmp_path / "*.npz"))
+    assert len(np.unique(table.events)) == len(table) == 40

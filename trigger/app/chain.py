@@ -30,7 +30,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware.project import FirmwareProject, convert
+from firmware import tools
+from firmware.project import FirmwareProject, convert, writers
 from firmware.target import Target
 from models.recipe import Recipe
 from trigger import config
@@ -42,7 +43,7 @@ from trigger.data.table import TableData, read_table
 from trigger.data.toy import ToyData, toy_jets
 from trigger.digest import SHORT, digest, file_digest
 from trigger.errors import InputError, nearest
-from trigger.files import make_folder, read_json, replacing, write_json, write_text
+from trigger.files import make_folder, matching, read_json, replacing, write_json, write_text
 from trigger.inputs.contract import InputSpec, standardised
 from trigger.inputs.features import JET_FEATURES, jet_features
 from trigger.verdict import Verdict
@@ -99,11 +100,11 @@ def run(chain: Chain) -> Verdict:
     Returns:
         The verdict, which is in `verdict.json` too.
     """
+    tools.find_tool("g++")  # found missing now, not after the collisions
     make_folder(chain.out)
-    make_folder(chain.folder)
+    sample = features(chain)
     write_text(chain.folder / "recipe.yaml", config.dump(chain.recipe))
     write_text(chain.folder / "target.yaml", config.dump(chain.target))
-    sample = features(chain)
     train(chain, sample, "quantised")
     record = make_firmware(chain, sample)
     # Compiling is g++'s work and training ours: side by side.
@@ -136,15 +137,23 @@ def step(
     """
     path = folder / "steps" / f"{name}.json"
     outputs = list(outputs)
-    if path.is_file():
-        record: dict[str, Any] = read_json(path)
-        if record.get("key") == key and record.get("files") == _seals(outputs):
-            return record
+    record = _read_record(path)
+    if record.get("key") == key and record.get("files") == _seals(outputs):
+        return record
     start = time.monotonic()
     result = action() or {}
     record = {"key": key, "seconds": round(time.monotonic() - start, 2), "files": _seals(outputs), **result}
     write_json(path, record)
     return record
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    """A step's record; one that is missing or damaged is of a step that was not done."""
+    try:
+        record = read_json(path)
+    except InputError:
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def _seals(outputs: list[Path]) -> dict[str, str | None]:
@@ -242,7 +251,7 @@ def _files_digest(data: RootData | TableData | ToyData) -> list[list[str]]:
     if isinstance(data, RootData):
         paths = [path for _, group in input_files(data) for path in group]
     elif isinstance(data, TableData):
-        paths = [Path(path) for path in data.files if Path(path).is_file()]
+        paths = matching(data.files)
     else:
         paths = []
     return [[str(path), file_digest(path)] for path in paths]
@@ -340,7 +349,7 @@ def make_firmware(chain: Chain, sample: FeatureDataset) -> dict[str, Any]:
         clipped = {k: v / len(sample) for k, v in trained.contract.clipped(sample.values).items()}
         return {"project": project.folder.name, "digest": project.digest(), "clipped": clipped}
 
-    key = digest(STEP_FORMAT, trained_record["digest"], sample.digest(), chain.target, version("hls4ml"))
+    key = digest(STEP_FORMAT, version("jetgate"), trained_record["digest"], sample.digest(), chain.target, writers())
     record = step(chain.folder, "firmware", key, [], make)
     folder = chain.projects / record["project"]
     if not (folder / "manifest.json").is_file():
@@ -380,7 +389,9 @@ def emulate_project(chain: Chain, record: Mapping[str, Any]) -> EmulationResult:
         with replacing(physics) as fresh:
             np.savez_compressed(fresh, codes=np.asarray(result.physics))
 
-    key = digest(STEP_FORMAT, version("jetgate"), record["digest"], chain.recipe.seed, RANDOM_VECTORS, TIE_VECTORS)
+    key = digest(
+        STEP_FORMAT, version("jetgate"), record["digest"], chain.recipe.seed, RANDOM_VECTORS, TIE_VECTORS, _keras_versions()
+    )  # fmt: skip
     step(chain.folder, "emulation", key, [summary, physics], compare)
     with np.load(physics, allow_pickle=False) as stored:
         return EmulationResult.load(summary, stored["codes"])

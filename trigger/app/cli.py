@@ -220,8 +220,9 @@ def status_of(arguments: list[str]) -> int:
         print(f"jetgate: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_status
     except (KeyboardInterrupt, EOFError):
-        print("jetgate: interrupted; the same command goes on where it was", file=sys.stderr)  # noqa: T201
-        return EXIT_INTERRUPTED
+        return _interrupted()
+    except SystemExit as stop:
+        return _interrupted() if stop.code == EXIT_INTERRUPTED else int(stop.code or 0)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away, as 'head' does
         return EXIT_OK
@@ -232,11 +233,16 @@ def status_of(arguments: list[str]) -> int:
             error.show()
             return int(error.exit_code)
         if type(error).__name__ == "Abort":
-            return EXIT_INTERRUPTED
+            return _interrupted()
         traceback.print_exc()
         print("jetgate: this is a bug of jetgate", file=sys.stderr)  # noqa: T201
         return EXIT_BUG
     return status if isinstance(status, int) else EXIT_OK
+
+
+def _interrupted() -> int:
+    print("jetgate: interrupted; the same command goes on where it was", file=sys.stderr)  # noqa: T201
+    return EXIT_INTERRUPTED
 
 
 def _chain(recipe: str, target: str, out: Path, workers: int, set_: list[str] | None) -> Chain:
@@ -252,7 +258,12 @@ def _chain(recipe: str, target: str, out: Path, workers: int, set_: list[str] | 
 def _trained_in(folder: Path) -> tuple[Path, Path, str]:
     """The quantised network of a folder that a run or a training made, its contract and its name."""
     record = folder / "run.json"
-    models = folder.parent / "models" / Path(read_json(record)["models"]).name if record.is_file() else folder
+    models = folder
+    if record.is_file():
+        content = read_json(record)
+        if not isinstance(content, dict) or not isinstance(content.get("models"), str):
+            raise InputError(f"{record}: it does not say where the networks are; run the recipe again")
+        models = folder.parent / "models" / Path(content["models"]).name
     quantised = models / "quantised"
     if not (quantised / "model.keras").is_file():
         raise InputError(
@@ -269,7 +280,10 @@ def _packaged(package: str, folder: str, copy: str | None, as_json: bool) -> int
         destination = Path(source.name)
         if destination.exists():
             raise InputError(f"{destination}: there is such a file already")
-        shutil.copy(source, destination)
+        try:
+            shutil.copy(source, destination)
+        except OSError as error:
+            raise InputError(f"{destination}: cannot be written: {error.strerror}") from error
         _print_json({"copied": str(destination)}) if as_json else _print(destination)
         return EXIT_OK
     found = packaged(package, folder)
@@ -279,9 +293,11 @@ def _packaged(package: str, folder: str, copy: str | None, as_json: bool) -> int
 
 
 def _print(*content: Any) -> None:
-    from rich.console import Console
+    from trigger.app.console import OutputConsole
 
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160)
+    console = OutputConsole(
+        highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160
+    )
     for one in content:
         console.print(one if not isinstance(one, Path) else str(one))
 

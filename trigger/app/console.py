@@ -27,6 +27,14 @@ from trigger.verdict import Status, Verdict
 _COLOURS = {"PASS": "green", "FAIL": "red", "NOT MEASURED": "yellow", "INCOMPLETE": "yellow"}
 
 
+class OutputConsole(Console):
+    """Standard output; where its reader went away, as `head` does, that is no failure of ours."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the caller."""
+        raise BrokenPipeError
+
+
 class Reporter:
     """Tells what a long run is doing: bars on a terminal, a line now and then elsewhere."""
 
@@ -93,6 +101,9 @@ def start_keras() -> None:
     """Import Keras without the lines that TensorFlow prints of itself; they are shown only if the import fails."""
     if "keras" in sys.modules:
         return
+    os.environ.setdefault(
+        "KERAS_BACKEND", "tensorflow"
+    )  # whatever ~/.keras says: the keys of the chain's steps hold it
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # other instructions, other rounding, on other machines
     os.environ.setdefault("JAX_ENABLE_X64", "1")  # the reference computes in float64; Keras itself asks for float32

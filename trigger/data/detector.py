@@ -2,7 +2,8 @@
 
 Fast and simple on purpose: cylinders, towers, Gaussian resolutions. Numbers follow the CMS card of Delphes
 (arXiv:1307.6346, `delphes_card_CMS.tcl` of 2024) and the papers that it names. Not simulated: nuclear interactions,
-photon conversions, shower spread over towers, loss of tracking efficiency in dense jet cores, dead channels.
+photon conversions, shower spread over towers, the share of hadrons' energy that the electromagnetic calorimeter sees, the
+coarser hadronic towers beyond |eta| 1.74, loss of tracking efficiency in dense jet cores, dead channels.
 
 The jet resolutions of the presets, measured by `tests/benchmarks/bench_detector.py` on quark, gluon, W, Z and top jets of
 800 to 1200 GeV without pileup, stand in `Preset.jet_resolution`.
@@ -228,5 +229,6 @@ def _energy_resolution(energy: NDArray[np.float64], abs_eta: NDArray[np.float64]
     """Absolute resolution in GeV: ECAL arXiv:1306.2016 and 1502.02701, HCAL as in the Delphes CMS card."""
     if not is_ecal:
         return np.sqrt((0.050 * energy) ** 2 + 1.50**2 * energy)
-    shape = np.where(abs_eta <= 1.5, 1 + 0.64 * abs_eta**2, 2.16 + 5.6 * (np.minimum(abs_eta, 2.5) - 2) ** 2)
-    return shape * np.sqrt((0.008 * energy) ** 2 + 0.11**2 * energy + 0.40**2)
+    shape = np.where(abs_eta <= 1.5, 1 + 0.64 * abs_eta**2, 2.16 + 5.6 * (abs_eta - 2) ** 2)
+    precise = shape * np.sqrt((0.008 * energy) ** 2 + 0.11**2 * energy + 0.40**2)
+    return np.where(abs_eta <= 2.5, precise, np.sqrt((0.107 * energy) ** 2 + 2.08**2 * energy))

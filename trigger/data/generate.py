@@ -15,12 +15,14 @@ References:
 
 from __future__ import annotations
 
-import itertools
 import multiprocessing
+import os
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -31,11 +33,19 @@ from pydantic import Field, field_validator
 
 from trigger.config import Settings
 from trigger.data.detector import PRESETS, Particles, PresetName, concatenate, detect
-from trigger.data.jets import JetDataset, Origin, Vertex, flattening_weights, require_every_class
+from trigger.data.jets import (
+    JetDataset,
+    Origin,
+    Vertex,
+    distinct_classes,
+    flattening_weights,
+    pt_window,
+    require_every_class,
+)
 from trigger.data.rootfile import JetBlock, read_block, write_sample
 from trigger.digest import SHORT, digest
 from trigger.errors import InputError
-from trigger.files import make_folder, replacing
+from trigger.files import locked, make_folder, replacing
 from trigger.inputs.clustering import cluster
 from trigger.kinematics import delta_phi, pseudorapidity, transverse_momentum
 
@@ -43,9 +53,13 @@ JetClass = Literal["quark", "gluon", "W", "Z", "top", "higgs"]
 Progress = Callable[[str, int, int], None]
 """Called with what is counted, how many are done, and how many there are to be."""
 
-SAMPLE_FORMAT = 2
+SAMPLE_FORMAT = 3
 """Part of every sample's digest; raised when the same settings give other jets than before."""
+PILEUP_SLICE = 50
+"""Events that are overlaid with pileup at a time; part of what decides the random numbers."""
 MAX_CHUNKS = 4000
+EMPTY_CHUNKS = 8
+"""After so many chunks without a single jet of a class, nobody waits for it any longer."""
 EVENT_NUMBERS_PER_CHUNK = 1_000_000
 MB_TO_PB = 1e9
 
@@ -83,16 +97,12 @@ class PythiaData(Settings):
     @field_validator("classes")
     @classmethod
     def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(classes)) != len(classes) or len(classes) < 2:
-            raise ValueError(f"at least two different classes are needed, found {list(classes)}")
-        return classes
+        return distinct_classes(classes)
 
     @field_validator("pt_gev")
     @classmethod
     def _window(cls, pt_gev: tuple[float, float]) -> tuple[float, float]:
-        if not 100 <= pt_gev[0] < pt_gev[1]:
-            raise ValueError(f"a pT window is [low, high] with 100 <= low < high, found {list(pt_gev)}")
-        return pt_gev
+        return pt_window(pt_gev, lowest=100.0)  # a W' lighter than W and Z together does not decay to them
 
 
 _HADRONIC = ("{id}:onMode = off", "{id}:onIfAny = 1 2 3 4 5")
@@ -230,9 +240,21 @@ def generate(
     target = home / "jets.root"
     if target.is_file():
         return target
+    with locked(home):
+        if not target.is_file():  # another run may have made it while we waited
+            _make_sample(data, seed, folder, home, target, workers, progress, executor)
+    return target
+
+
+def _make_sample(
+    data: PythiaData, seed: int, folder: Path, home: Path, target: Path, workers: int, progress: Progress | None,
+    executor: Executor | None,
+) -> None:  # fmt: skip
     chunks = make_folder(home / "chunks")
     own = executor is None
-    pool = executor or ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = executor or ProcessPoolExecutor(
+        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),)
+    )
     try:
         minbias = _prepare_pool(data, seed, folder, pool, progress) if data.pileup > 0 else None
         wanted = [name for name, process in PROCESSES.items() if set(process.classes) & set(data.classes)]
@@ -241,8 +263,18 @@ def generate(
         if own:
             pool.shutdown(wait=True, cancel_futures=True)
     _join(data, seed, chunks, made, target)
-    shutil.rmtree(chunks)
-    return target
+    shutil.rmtree(chunks, ignore_errors=True)
+
+
+def _end_with(parent: int) -> None:
+    """End this worker when the run that started it is killed: it would wait for work for ever."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _run_chunks(
@@ -256,26 +288,31 @@ def _run_chunks(
     submitted = dict.fromkeys(wanted, 0)
     running: dict[Future[ChunkSummary], tuple[str, int]] = {}
 
+    def prefix(name: str) -> tuple[int, NDArray[np.int64]]:
+        """How many chunks are there without a gap, until all jets are; and the jets in them."""
+        classes = [data.classes.index(c) for c in PROCESSES[name].classes if c in data.classes]
+        counts = np.zeros(len(data.classes), dtype=np.int64)
+        for index in range(MAX_CHUNKS):
+            if (counts[classes] >= data.jets_per_class).all() or index not in done[name]:
+                return index, counts[classes]
+            counts += done[name][index].counts
+        return MAX_CHUNKS, counts[classes]
+
     def needed(name: str) -> int:
         """Chunks that this process will need in all, as far as can be told; exact once they are there."""
-        classes = [data.classes.index(c) for c in PROCESSES[name].classes if c in data.classes]
-        counts = np.zeros(len(data.classes))
-        for index in itertools.count():
-            summary = done[name].get(index)
-            if summary is None:
-                break
-            counts += summary.counts
-            if all(counts[c] >= data.jets_per_class for c in classes):
-                return index + 1
-        finished = list(done[name].values())
-        mean = np.mean([[s.counts[c] for c in classes] for s in finished], axis=0).min() if finished else 0.0
-        if len(finished) >= 4 and mean == 0:
-            sums = np.sum([summary.counts for summary in finished], axis=0)
-            empty = [data.classes[c] for c in classes if sums[c] == 0]
-            raise InputError(f"class {', '.join(map(repr, empty))} has no jets after {len(finished) * events} events of "
-                             f"process {name!r}: look at pt_gev, max_abs_eta, radius and pythia")  # fmt: skip
-        estimate = int(np.ceil(1.02 * data.jets_per_class / mean)) if mean > 0 else 4
-        return min(max(estimate, index + 1), MAX_CHUNKS)
+        length, counts = prefix(name)
+        if (counts >= data.jets_per_class).all():
+            return length
+        if length >= EMPTY_CHUNKS and (counts == 0).any():
+            classes = [c for c in PROCESSES[name].classes if c in data.classes]
+            empty = [c for c, count in zip(classes, counts, strict=True) if count == 0]
+            raise InputError(f"class {', '.join(map(repr, empty))} has no jets after {length * events} events of process "
+                             f"{name!r}: look at pt_gev, max_abs_eta, radius and pythia")  # fmt: skip
+        if length == MAX_CHUNKS:
+            raise InputError(f"process {name!r} gave only {counts.min()} jets of a class in {length * events} events")
+        rate = counts.min() / length if length else 0.0
+        estimate = int(np.ceil(1.02 * data.jets_per_class / rate)) if rate > 0 else length + 4
+        return min(max(estimate, length + 1), MAX_CHUNKS)
 
     while True:
         # Keep every worker busy, with the process that is furthest from its end.
@@ -299,9 +336,6 @@ def _run_chunks(
         if progress is not None:
             sums = np.sum([s.counts for chunks in done.values() for s in chunks.values()], axis=0)
             progress("jets", int(np.minimum(sums, data.jets_per_class).sum()), total)
-    short = [name for name in wanted if needed(name) > len(done[name])]
-    if short:
-        raise InputError(f"process {short[0]!r} gave too few jets in {MAX_CHUNKS} chunks of {events} events")
     return {
         name: [folder / Chunk(data, name, index, 0, events, None).name for index in range(needed(name))]
         for name in wanted
@@ -334,9 +368,10 @@ def simulate(chunk: Chunk) -> JetBlock:
     weights = ak.to_numpy(batch.info.weights[:, 0])
     record = _record(batch)
     particles = _visible(pythia, record, PRESETS[data.detector].acceptance, Vertex.LEADING)
-    if chunk.pool is not None:
-        particles = concatenate([particles, _pileup(chunk.pool, data.pileup, chunk.events, generator)])
-    seen = detect(particles, PRESETS[data.detector], generator)
+    if chunk.pool is None:
+        seen = detect(particles, PRESETS[data.detector], generator)
+    else:
+        seen = _detect_with_pileup(particles, chunk, generator)
     block = _jets(data, chunk, _quarks(record), seen, weights)
     block.details.update(
         process=chunk.process, events=chunk.events, sum_of_weights=float(weights.sum()),
@@ -476,7 +511,7 @@ def _jets(data: PythiaData, chunk: Chunk, quarks: _Quarks, seen: Particles, weig
     jets = cluster(events, data.radius, low)
     p = jets.momentum
     pt, eta = transverse_momentum(p["px"], p["py"]), pseudorapidity(p["px"], p["py"], p["pz"])
-    label = _match(data, quarks, jets.event, eta, np.arctan2(p["py"], p["px"]))
+    label = _match(data, chunk.process, quarks, jets.event, eta, np.arctan2(p["py"], p["px"]))
     chosen = (pt >= low) & (pt < high) & (np.abs(eta) < data.max_abs_eta) & (label >= 0)
     first_particle = np.concatenate([[0], np.cumsum(counts)])[jets.event[chosen]]
     places = jets.constituents[chosen] + first_particle
@@ -494,20 +529,26 @@ def _jets(data: PythiaData, chunk: Chunk, quarks: _Quarks, seen: Particles, weig
 
 
 def _match(
-    data: PythiaData, quarks: _Quarks, event: NDArray[np.int64], eta: NDArray[np.float64], phi: NDArray[np.float64]
+    data: PythiaData,
+    process: str,
+    quarks: _Quarks,
+    event: NDArray[np.int64],
+    eta: NDArray[np.float64],
+    phi: NDArray[np.float64],
 ) -> NDArray[np.int64]:
     """Label of each jet as an index into the classes, -1 where there is none."""
     code, mother = quarks.code[event], quarks.mother[event]
     distance = np.hypot(eta[:, None] - quarks.eta[event], delta_phi(phi[:, None], quarks.phi[event]))
     distance[code == 0] = np.inf
     label = np.full(len(event), -1, dtype=np.int64)
-    every_index = {name: index for index, name in enumerate(data.classes)}
-    for name, index in every_index.items():
+    for index, name in enumerate(data.classes):
+        if name not in PROCESSES[process].classes:
+            continue  # the W of a top decay is no jet of the W sample
         if name in ("quark", "gluon"):
             nearest_parton = distance.argmin(axis=1)
             row = np.arange(len(event))
             flavour = np.abs(code[row, nearest_parton])
-            from_scattering = np.abs(mother[row, nearest_parton]) <= 21  # a beam parton, not a resonance
+            from_scattering = np.isin(np.abs(mother[row, nearest_parton]), (1, 2, 3, 4, 5, 21))  # not from a resonance
             good = (distance[row, nearest_parton] < data.radius / 2) & from_scattering
             label[good & (flavour == 21 if name == "gluon" else (flavour >= 1) & (flavour <= 3))] = index
             continue
@@ -546,7 +587,7 @@ def _prepare_pool(data: PythiaData, seed: int, folder: Path, pool: Executor, pro
         for name in Particles.__dataclass_fields__
     }  # fmt: skip
     with replacing(target) as fresh:
-        np.savez(fresh, allow_pickle=False, **columns)
+        np.savez(fresh, allow_pickle=False, collisions=np.array(size), **columns)
     return target
 
 
@@ -555,21 +596,32 @@ def _min_bias(energy_tev: float, seed: int, events: int) -> tuple[Particles, int
     return _visible(pythia, _record(pythia.nextBatch(events)), 5.0, Vertex.PILEUP), events
 
 
-def _pileup(pool: Path, mean: float, events: int, generator: np.random.Generator) -> Particles:
-    """Particles of a Poisson number of pool collisions for each event."""
-    with np.load(pool) as stored:
+def _detect_with_pileup(particles: Particles, chunk: Chunk, generator: np.random.Generator) -> Particles:
+    """Overlay minbias collisions and detect, some events at a time: two hundred collisions have 50,000 particles."""
+    assert chunk.pool is not None
+    with np.load(chunk.pool, allow_pickle=False) as stored:
         collisions = Particles(**{name: stored[name] for name in Particles.__dataclass_fields__})
-    size = int(collisions.event.max()) + 1
+        size = int(stored["collisions"])
+    seen = []
+    for first in range(0, chunk.events, PILEUP_SLICE):
+        last = min(first + PILEUP_SLICE, chunk.events)
+        mine = particles.take((particles.event >= first) & (particles.event < last))
+        overlaid = _pileup(collisions, size, chunk.data.pileup, first, last, generator)
+        seen.append(detect(concatenate([mine, overlaid]), PRESETS[chunk.data.detector], generator))
+    return concatenate(seen)
+
+
+def _pileup(
+    collisions: Particles, size: int, mean: float, first: int, last: int, generator: np.random.Generator
+) -> Particles:
+    """Particles of a Poisson number of the `size` pool collisions for each of the events `first` to `last`."""
     edges = np.searchsorted(collisions.event, np.arange(size + 1))
-    target = np.repeat(np.arange(events), generator.poisson(mean, events))
+    target = np.repeat(np.arange(first, last), generator.poisson(mean, last - first))
     drawn = generator.integers(0, size, len(target))
     lengths = edges[drawn + 1] - edges[drawn]
     start = np.repeat(edges[drawn] - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
-    rows = start + np.arange(lengths.sum())
-    taken = collisions.take(rows)
-    return Particles(
-        np.repeat(target, lengths), *(getattr(taken, name) for name in list(taken.__dataclass_fields__)[1:])
-    )
+    taken = collisions.take(start + np.arange(lengths.sum()))
+    return replace(taken, event=np.repeat(target, lengths))
 
 
 def _join(data: PythiaData, seed: int, folder: Path, made: dict[str, list[Path]], target: Path) -> None:

@@ -76,8 +76,15 @@ class JetDataset:
         empty = int(ak.sum(ak.num(self.constituents) == 0))
         if empty:
             raise InputError(f"{empty} of {len(self)} jets have no constituents")
-        for name in MOMENTUM:
-            _check_finite(f"constituent {name}", ak.to_numpy(ak.flatten(self.constituents[name])))
+        px, py, pz, energy = (ak.to_numpy(ak.flatten(self.constituents[name])) for name in MOMENTUM)
+        for name, column in zip(MOMENTUM, (px, py, pz, energy), strict=True):
+            _check_finite(f"constituent {name}", column)
+        # Rounding in files of single precision makes massless particles a little space-like.
+        unphysical = energy < np.sqrt(px**2 + py**2 + pz**2) * (1 - 1e-3)
+        if unphysical.any():
+            raise InputError(
+                f"{np.count_nonzero(unphysical)} of {len(energy)} constituents have less energy than momentum"
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -189,6 +196,28 @@ def concatenate_features(parts: Sequence[FeatureDataset]) -> FeatureDataset:
     return whole
 
 
+def distinct_classes(classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Check the classes of a recipe.
+
+    Raises:
+        ValueError: There are fewer than two, or one is given twice.
+    """
+    if len(set(classes)) != len(classes) or len(classes) < 2:
+        raise ValueError(f"at least two different classes are needed, found {list(classes)}")
+    return classes
+
+
+def pt_window(pt_gev: tuple[float, float], lowest: float = 0.0) -> tuple[float, float]:
+    """Check the pT window of a recipe, in GeV.
+
+    Raises:
+        ValueError: It is empty, or begins below `lowest`.
+    """
+    if not lowest <= pt_gev[0] < pt_gev[1]:
+        raise ValueError(f"a pT window is [low, high] with {lowest:g} <= low < high, found {list(pt_gev)}")
+    return pt_gev
+
+
 def require_every_class(labels: NDArray[np.int64], class_names: Sequence[str]) -> None:
     """Refuse a sample in which a class has no jet.
 
@@ -259,7 +288,10 @@ def flattening_weights(
     for label in np.unique(labels):
         chosen = labels == label
         filled = np.bincount(place[chosen], base[chosen], minlength=bins)
-        flat = base[chosen] / filled[place[chosen]]
+        expected = filled[place[chosen]]
+        flat = np.divide(base[chosen], expected, out=np.zeros(len(expected)), where=expected > 0)
+        if not flat.any():
+            raise InputError(f"all weights of class {label} are 0")
         flat = np.minimum(flat / flat.mean(), largest)
         weights[chosen] = flat / flat.mean()
     return weights
@@ -284,6 +316,8 @@ def _check_columns(
     _check_finite("weights", weights)
     if weights.min() < 0:
         raise InputError(f"{np.count_nonzero(weights < 0)} of {length} weights are negative")
+    if not weights.any():
+        raise InputError(f"all {length} weights are 0")
 
 
 def _check_finite(name: str, column: NDArray[Any]) -> None:

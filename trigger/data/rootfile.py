@@ -6,7 +6,6 @@ when they were made, as JSON. Anybody's files are read by a mapping of branches 
 
 from __future__ import annotations
 
-import glob
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,8 +18,17 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from trigger.config import Settings
-from trigger.data.jets import CONSTITUENT_FIELDS, MOMENTUM, JetDataset, Origin, flattening_weights
+from trigger.data.jets import (
+    CONSTITUENT_FIELDS,
+    MOMENTUM,
+    JetDataset,
+    Origin,
+    distinct_classes,
+    flattening_weights,
+    pt_window,
+)
 from trigger.errors import InputError, nearest
+from trigger.files import matching
 from trigger.kinematics import from_pt_eta_phi_mass, pseudorapidity, transverse_momentum
 
 TREE, DETAILS = "jets", "jetgate"
@@ -244,8 +252,8 @@ class Sample(Settings):
         files: Paths or patterns.
         label: The class of all jets, or the branch that tells.
         weight: A number, or the branch that holds one an entry or one a jet.
-        cross_section_pb: A number, or the branch that holds it: weights are then scaled so that each file pattern's sum
-            is its cross-section.
+        cross_section_pb: A number, or the branch that holds it: weights are scaled so that those of all entries of the
+            sample, before any cut, add up to it.
     """
 
     files: tuple[str, ...]
@@ -282,6 +290,16 @@ class RootData(Settings):
     flatten_pt: bool = False
     max_jets: int | None = Field(default=None, gt=0)
 
+    @field_validator("classes")
+    @classmethod
+    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        return distinct_classes(classes)
+
+    @field_validator("pt_gev")
+    @classmethod
+    def _window(cls, pt_gev: tuple[float, float] | None) -> tuple[float, float] | None:
+        return None if pt_gev is None else pt_window(pt_gev)
+
 
 def input_files(data: RootData) -> list[tuple[Sample, list[Path]]]:
     """The files of each sample.
@@ -289,16 +307,7 @@ def input_files(data: RootData) -> list[tuple[Sample, list[Path]]]:
     Raises:
         InputError: A path or pattern matches no file.
     """
-    found = []
-    for sample in data.samples:
-        paths: list[Path] = []
-        for pattern in sample.files:
-            matches = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))  # noqa: PTH207, patterns may be absolute
-            if not matches:
-                raise InputError(f"{pattern}: no such file")
-            paths += [Path(match) for match in matches]
-        found.append((sample, paths))
-    return found
+    return [(sample, matching(sample.files)) for sample in data.samples]
 
 
 def read_jets(data: RootData, step_size: int | str = STEP_SIZE) -> Iterator[JetDataset]:
@@ -309,12 +318,13 @@ def read_jets(data: RootData, step_size: int | str = STEP_SIZE) -> Iterator[JetD
     """
     count, entry_offset = 0, 0
     for sample, paths in input_files(data):
+        scale = 1.0 if sample.cross_section_pb is None else 1.0 / _sum_of_weights(data, sample, paths, step_size)
         for path in paths:
             with _reading(path) as file:
                 tree = _tree(file, path, data.tree)
                 for chunk in _chunks(tree, path, _needed(data, sample), step_size):
                     try:
-                        jets = _chunk_jets(data, sample, chunk, entry_offset)
+                        jets = _chunk_jets(data, sample, chunk, entry_offset, scale)
                     except InputError as error:
                         raise InputError(f"{path}: {error}") from error
                     entry_offset += len(chunk)
@@ -325,6 +335,30 @@ def read_jets(data: RootData, step_size: int | str = STEP_SIZE) -> Iterator[JetD
                         return
                     count += len(jets)
                     yield jets
+
+
+def _sum_of_weights(data: RootData, sample: Sample, paths: list[Path], step_size: int | str) -> float:
+    """Sum of the weights of all entries of a sample: a cross-section is of what was generated, not of what was selected."""
+    import awkward as ak
+
+    total = 0.0
+    for path in paths:
+        with _reading(path) as file:
+            tree = _tree(file, path, data.tree)
+            if not isinstance(sample.weight, str):
+                total += sample.weight * tree.num_entries
+                continue
+            for chunk in _chunks(tree, path, [sample.weight], step_size):
+                if chunk[sample.weight].ndim != 1:
+                    raise InputError(
+                        f"{path}: with a cross-section, branch {sample.weight!r} must have one value an entry"
+                    )
+                total += float(ak.sum(chunk[sample.weight]))
+    if not total > 0:
+        raise InputError(
+            f"{', '.join(sample.files)}: the weights add up to {total}; they cannot be scaled to a cross-section"
+        )
+    return total
 
 
 def final_weights(
@@ -350,7 +384,7 @@ def _needed(data: RootData, sample: Sample) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _chunk_jets(data: RootData, sample: Sample, chunk: Any, entry_offset: int) -> JetDataset | None:
+def _chunk_jets(data: RootData, sample: Sample, chunk: Any, entry_offset: int, scale: float) -> JetDataset | None:
     import awkward as ak
 
     if len(chunk) == 0:
@@ -397,6 +431,7 @@ def _chunk_jets(data: RootData, sample: Sample, chunk: Any, entry_offset: int) -
         weights = weights * per_jet(sample.cross_section_pb)
     elif sample.cross_section_pb is not None:
         weights = weights * sample.cross_section_pb
+    weights = weights * scale
     numbers = per_jet(data.event) if data.event is not None else entry + entry_offset
     return JetDataset(
         constituents[keep], labels[keep], data.classes, weights[keep].astype(np.float64), numbers[keep].astype(np.int64),
@@ -436,7 +471,7 @@ def _constituents(layout: Layout, chunk: Any) -> tuple[Any, NDArray[np.int64]]:
     import awkward as ak
 
     if isinstance(layout, NestedLayout):
-        particles = _records(layout.constituents, chunk)
+        particles = _filled(_records(layout.constituents, chunk))
         if particles.ndim == 2:
             return particles, np.arange(len(particles))
         counts = ak.to_numpy(ak.num(particles, axis=1))
@@ -447,6 +482,7 @@ def _constituents(layout: Layout, chunk: Any) -> tuple[Any, NDArray[np.int64]]:
 
         if layout.max_abs_eta is not None:
             particles = particles[abs(pseudorapidity(particles.px, particles.py, particles.pz)) < layout.max_abs_eta]
+        particles = _filled(particles)
         _check_finite(particles)
         jets = cluster(particles, layout.radius, layout.min_pt_gev)
         start = np.concatenate([[0], np.cumsum(ak.to_numpy(ak.num(particles)))])
@@ -471,27 +507,43 @@ def _constituents(layout: Layout, chunk: Any) -> tuple[Any, NDArray[np.int64]]:
     number = ak.to_numpy(ak.flatten(jet_of + first[:-1]))
     counts = np.bincount(number, minlength=first[-1])
     picked = ak.flatten(particles[particle_of])
-    return ak.unflatten(picked, counts), np.repeat(np.arange(len(jets_per_event)), jets_per_event)
+    return _filled(ak.unflatten(picked, counts)), np.repeat(np.arange(len(jets_per_event)), jets_per_event)
 
 
 def _records(momenta: Momenta, chunk: Any) -> Any:
-    """Particles with our field names, whatever coordinates the file has."""
+    """Particles with our field names, whatever coordinates the file has.
+
+    Raises:
+        InputError: A branch is no list, the lists differ in length, or a number is NaN.
+    """
     import awkward as ak
 
-    q = {name: chunk[branch] for name, branch in momenta.branches().items()}
-    if any(column.ndim < 2 for column in q.values()):
-        wrong = next(branch for branch in momenta.branches().values() if chunk[branch].ndim < 2)
-        raise InputError(f"branch {wrong!r} has one value an entry; momenta of particles are lists")
-    q = {name: ak.values_astype(column, np.float64) for name, column in q.items()}
+    branches = momenta.branches()
+    q = {name: chunk[branch] for name, branch in branches.items()}
+    for name, branch in branches.items():
+        if q[name].ndim < 2:
+            raise InputError(f"branch {branch!r} has one value an entry; momenta of particles are lists")
+        q[name] = ak.from_regular(ak.values_astype(q[name], np.float64), axis=None)  # fixed lengths are lists too
+        wrong = ak.sum(np.isnan(q[name]), axis=None)
+        if wrong:
+            raise InputError(f"{wrong} of {ak.count(q[name])} values of {branch} are NaN or infinite")
+        first = next(iter(q.values()))
+        if q[name].ndim != first.ndim or not ak.array_equal(ak.num(q[name], axis=-1), ak.num(first, axis=-1)):
+            raise InputError(f"branches {next(iter(branches.values()))!r} and {branch!r} differ in length")
     if {"px", "py", "pz", "E"} <= set(q):
         px, py, pz, energy = (q[name] for name in MOMENTUM)
     else:
         with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused by name
             px, py, pz, energy = from_pt_eta_phi_mass(q["pt"], q["eta"], q["phi"], q.get("mass", 0 * q["pt"]))
     zero = ak.zeros_like(px)
-    columns = {"px": px, "py": py, "pz": pz, "E": energy, "charge": q.get("charge", zero), "pdg_id": abs(q.get("pdg_id", zero)),
-               "vertex": zero}  # fmt: skip
+    columns = {"px": px, "py": py, "pz": pz, "E": energy, "charge": q.get("charge", zero),
+               "pdg_id": abs(q.get("pdg_id", zero)), "vertex": zero}  # fmt: skip
     return ak.zip(columns, depth_limit=px.ndim)
+
+
+def _filled(particles: Any) -> Any:
+    """The particles without empty slots: files of fixed length pad with zeros, which are no particles."""
+    return particles[(particles.E != 0) | (particles.px != 0) | (particles.py != 0)]
 
 
 @contextmanager
@@ -508,13 +560,11 @@ def _reading(path: Path) -> Iterator[Any]:
 @contextmanager
 def _blaming(path: Path) -> Iterator[None]:
     """Whatever uproot dislikes about a file becomes our error."""
-    import uproot
-
     try:
         yield
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
-    except (ValueError, OSError, KeyError, IndexError, EOFError, uproot.DeserializationError) as error:
+    except Exception as error:  # decompressors and interpreters each have errors of their own
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path}: not a ROOT file, or a damaged one: {reason}") from error
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import glob
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,8 +11,9 @@ from numpy.typing import NDArray
 from pydantic import field_validator
 
 from trigger.config import Settings
-from trigger.data.jets import FeatureDataset, Origin, concatenate_features
+from trigger.data.jets import FeatureDataset, Origin, concatenate_features, distinct_classes
 from trigger.errors import InputError, nearest
+from trigger.files import matching
 
 
 class ColumnLabel(Settings):
@@ -56,6 +56,11 @@ class TableData(Settings):
     dataset: str | None = None
     column_names: str | None = None
 
+    @field_validator("classes")
+    @classmethod
+    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        return distinct_classes(classes)
+
     @field_validator("features")
     @classmethod
     def _some(cls, features: dict[str, str]) -> dict[str, str]:
@@ -71,70 +76,95 @@ def read_table(data: TableData) -> FeatureDataset:
         InputError: A file or column is missing or broken, a number is NaN, or a class has no jets.
     """
     parts: list[FeatureDataset] = []
-    rows = 0
-    for pattern in data.files:
-        paths = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))  # noqa: PTH207, patterns may be absolute
-        if not paths:
-            raise InputError(f"{pattern}: no such file")
-        for path in paths:
-            try:
-                part = _one(data, Path(path), rows)
-            except InputError as error:
-                raise InputError(f"{path}: {error}") from error
-            rows += len(part)
-            parts.append(part)
+    offset = 0
+    for path in matching(data.files):
+        try:
+            part, rows = _one(data, path, offset)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        offset += rows
+        parts += [part] if part is not None else []
     return concatenate_features(parts)
 
 
-def _one(data: TableData, path: Path, offset: int) -> FeatureDataset:
-    table = _columns(data, path)
-
-    def column(name: str) -> NDArray[Any]:
-        if name not in table:
-            raise InputError(f"there is no column {name!r}; nearest: {nearest(name, table)}")
-        return np.asarray(table[name])
-
-    values = np.stack([column(name).astype(np.float64) for name in data.features.values()], axis=1)
-    rows = len(values)
-    labels = np.full(rows, -1, dtype=np.int64)
-    chosen = data.label.values if isinstance(data.label, ColumnLabel) else data.label.one_hot
-    for name, means in chosen.items():
+def _one(data: TableData, path: Path, offset: int) -> tuple[FeatureDataset | None, int]:
+    """The labelled rows of one file, if there are any, and the number of all its rows."""
+    named = data.label.values if isinstance(data.label, ColumnLabel) else data.label.one_hot
+    for name in named:
         if name not in data.classes:
             raise InputError(f"label {name!r} is none of the classes; nearest: {nearest(name, data.classes)}")
-        if isinstance(data.label, ColumnLabel):
-            found = column(data.label.column)
-            found = np.char.decode(found) if found.dtype.kind == "S" else found
-            hit = np.isin(found.astype(str), [str(value) for value in means])
-        else:
-            hit = column(str(means)) == 1
-        labels[hit] = data.classes.index(name)
+    label_columns = [data.label.column] if isinstance(data.label, ColumnLabel) else list(data.label.one_hot.values())
+    others = [name for name in (data.weight, data.event) if name is not None]
+    table = _columns(data, path, [*data.features.values(), *label_columns, *others])
+    rows = len(table[label_columns[0]])
+
+    def numbers(name: str) -> NDArray[np.float64]:
+        column = table[name]
+        if column.ndim != 1 or len(column) != rows:
+            raise InputError(
+                f"column {name!r} has shape {column.shape}, the label {label_columns[0]!r} has {rows} rows"
+            )
+        if column.dtype.kind not in "biuf":
+            raise InputError(f"column {name!r} does not hold numbers but {column.dtype}")
+        return column.astype(np.float64)
+
+    values = np.stack([numbers(name) for name in data.features.values()], axis=1)
+    labels = np.full(rows, -1, dtype=np.int64)
+    if isinstance(data.label, ColumnLabel):
+        for name, means in data.label.values.items():
+            labels[_is_one_of(table[data.label.column], means)] = data.classes.index(name)
+    else:
+        for name, column in data.label.one_hot.items():
+            labels[numbers(column) == 1] = data.classes.index(name)
     keep = labels >= 0
     if not keep.any():
-        raise InputError("the sample is empty: no row has one of the labels")
-    weights = column(data.weight).astype(np.float64) if data.weight else np.ones(rows)
-    events = column(data.event).astype(np.int64) if data.event else np.arange(rows) + offset
+        return None, rows
+    weights = numbers(data.weight) if data.weight else np.ones(rows)
+    events = numbers(data.event) if data.event else np.arange(rows, dtype=np.float64) + offset
+    if not np.isfinite(events).all() or (events % 1 != 0).any():
+        raise InputError(f"column {data.event!r} does not hold event numbers: not all are whole numbers")
+    origin = Origin("table", False, {"settings": data.model_dump(mode="json")})
     return FeatureDataset(
-        values[keep], tuple(data.features), labels[keep], data.classes, weights[keep], events[keep],
-        Origin("table", False, {"settings": data.model_dump(mode="json")}),
-    )  # fmt: skip
+        values[keep], tuple(data.features), labels[keep], data.classes, weights[keep], events[keep].astype(np.int64), origin
+    ), rows  # fmt: skip
 
 
-def _columns(data: TableData, path: Path) -> Mapping[str, Any]:
+def _is_one_of(column: NDArray[Any], means: tuple[int | str, ...]) -> NDArray[np.bool_]:
+    """Which entries are one of the given numbers or texts; numbers are compared as numbers."""
+    if column.dtype.kind in "biuf":
+        return np.isin(column, [float(value) for value in means if not isinstance(value, str) or _is_number(value)])
+    text = np.char.decode(column) if column.dtype.kind == "S" else column
+    text = np.array([value.decode() if isinstance(value, bytes) else str(value) for value in text])
+    return np.isin(text, [str(value) for value in means])
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _columns(data: TableData, path: Path, wanted: list[str]) -> Mapping[str, NDArray[Any]]:
+    """The wanted columns; nothing else of the file is read."""
     try:
         match path.suffix:
             case ".npz":
                 with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-                    return _named(data, {name: stored[name] for name in stored.files})
+                    return _named(data, wanted, stored.files, lambda name: stored[name])
             case ".h5" | ".hdf5":
                 import h5py
 
                 with h5py.File(path) as stored:
-                    return _named(data, {name: stored[name][()] for name in stored if hasattr(stored[name], "dtype")})
+                    return _named(data, wanted, list(stored), lambda name: stored[name][()])
             case ".parquet":
                 import pyarrow.parquet
 
-                table = pyarrow.parquet.read_table(path)
-                return {name: table[name].to_numpy() for name in table.column_names}
+                known = pyarrow.parquet.read_schema(path).names
+                _require(wanted, known)
+                table = pyarrow.parquet.read_table(path, columns=wanted)
+                return {name: table[name].to_numpy() for name in wanted}
             case other:
                 raise InputError(f"a table is .npz, .h5, .hdf5 or .parquet, not {other!r}")
     except InputError:
@@ -143,18 +173,29 @@ def _columns(data: TableData, path: Path) -> Mapping[str, Any]:
         raise InputError(f"cannot be read as a table: {error}") from error
 
 
-def _named(data: TableData, arrays: dict[str, Any]) -> dict[str, Any]:
+def _named(
+    data: TableData, wanted: list[str], known: list[str], read: Callable[[str], NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
     """Columns by name, out of single arrays or out of the one array that holds the table."""
     if data.dataset is None:
-        return arrays
-    if data.dataset not in arrays:
-        raise InputError(f"there is no array {data.dataset!r}; nearest: {nearest(data.dataset, arrays)}")
-    table = arrays[data.dataset]
+        _require(wanted, known)
+        return {name: np.asarray(read(name)) for name in wanted}
+    if data.dataset not in known:
+        raise InputError(f"there is no array {data.dataset!r}; nearest: {nearest(data.dataset, known)}")
+    table = read(data.dataset)
     if table.dtype.names:
-        return {name: table[name] for name in table.dtype.names}
-    if data.column_names is None or data.column_names not in arrays:
+        _require(wanted, table.dtype.names)
+        return {name: table[name] for name in wanted}
+    if data.column_names is None or data.column_names not in known:
         raise InputError(f"array {data.dataset!r} has no named fields: 'column_names' must name the array of names")
-    names = [name.decode() if isinstance(name, bytes) else str(name) for name in arrays[data.column_names].ravel()]
+    names = [name.decode() if isinstance(name, bytes) else str(name) for name in read(data.column_names).ravel()]
     if table.ndim != 2 or table.shape[1] != len(names):
         raise InputError(f"array {data.dataset!r} of shape {table.shape} has {len(names)} column names")
-    return {name: table[:, index] for index, name in enumerate(names)}
+    _require(wanted, names)
+    return {name: table[:, names.index(name)] for name in wanted}
+
+
+def _require(wanted: list[str], known: Iterable[str]) -> None:
+    for name in wanted:
+        if name not in known:
+            raise InputError(f"there is no column {name!r}; nearest: {nearest(name, known)}")

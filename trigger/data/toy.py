@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from trigger.config import Settings
-from trigger.data.jets import JetDataset, Origin
+from trigger.data.jets import JetDataset, Origin, distinct_classes, pt_window
 from trigger.kinematics import from_pt_eta_phi_mass
 
 # Number of prongs, their spread in the jet, particles of each, spread of particles about a prong.
@@ -37,6 +37,16 @@ class ToyData(Settings):
     classes: tuple[ToyClass, ...] = ("quark", "gluon", "W", "Z", "top")
     jets_per_class: int = Field(default=500, gt=0)
     pt_gev: tuple[float, float] = (800.0, 1200.0)
+
+    @field_validator("classes")
+    @classmethod
+    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        return distinct_classes(classes)
+
+    @field_validator("pt_gev")
+    @classmethod
+    def _window(cls, pt_gev: tuple[float, float]) -> tuple[float, float]:
+        return pt_window(pt_gev)
 
 
 def toy_jets(data: ToyData, seed: int) -> Iterator[JetDataset]:

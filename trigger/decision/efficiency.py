@@ -32,8 +32,9 @@ class Estimate:
     value: float
     uncertainty: float
 
-    def __str__(self) -> str:
-        return f"{self.value:.4f} ± {self.uncertainty:.4f}"
+    def summary(self) -> dict[str, float | None]:
+        """As JSON would hold it; numbers that are infinite or not known become `None`."""
+        return {name: one if np.isfinite(one) else None for name, one in vars(self).items()}
 
 
 @dataclass(frozen=True)
@@ -54,19 +55,12 @@ class Performance:
     rejection: dict[str, Estimate]
 
     def summary(self) -> dict[str, Any]:
-        """As JSON would hold it; infinite numbers become `None`."""
-
-        def plain(estimate: Estimate) -> dict[str, float | None]:
-            return {
-                "value": estimate.value if np.isfinite(estimate.value) else None,
-                "uncertainty": estimate.uncertainty if np.isfinite(estimate.uncertainty) else None,
-            }
-
+        """As JSON would hold it; numbers that are infinite or not known become `None`."""
         return {
-            "accuracy": plain(self.accuracy),
-            "macro_auc": plain(self.macro_auc),
-            "auc": {name: plain(one) for name, one in self.auc.items()},
-            "rejection_at_half_efficiency": {name: plain(one) for name, one in self.rejection.items()},
+            "accuracy": self.accuracy.summary(),
+            "macro_auc": self.macro_auc.summary(),
+            "auc": {name: one.summary() for name, one in self.auc.items()},
+            "rejection_at_half_efficiency": {name: one.summary() for name, one in self.rejection.items()},
         }
 
 
@@ -91,7 +85,7 @@ class Comparison:
         return {
             "performance": {name: one.summary() for name, one in self.performance.items()},
             **{
-                what: {name: vars(one) for name, one in getattr(self, what).items()}
+                what: {name: one.summary() for name, one in getattr(self, what).items()}
                 for what in ("accuracy_loss", "auc_loss", "agreement")
             },
         }
@@ -131,17 +125,17 @@ def compare(
     for name, one in logits.items():
         if one.shape != (len(labels), len(class_names)) or not np.isfinite(one).all():
             raise InputError(f"logits {name!r} of shape {one.shape} do not fit the sample or are not finite")
-    missing = [name for label, name in enumerate(class_names) if not (labels == label).any()]
+    missing = [name for label, name in enumerate(class_names) if not weights[labels == label].sum() > 0]
     if missing:
-        raise InputError(f"class {', '.join(map(repr, missing))} has no jets in the test sample")
+        raise InputError(
+            f"class {', '.join(map(repr, missing))} has no jets (or none with a weight) in the test sample"
+        )
     sampled = _replicas(events, weights, seed, replicas)
     accuracy, auc, rejection = {}, {}, {}
     for name, one in logits.items():
         accuracy[name] = _share(chosen_class(one) == labels, sampled)
         probability = softmax(one)
-        curves = [
-            _auc_and_rejection(probability[:, label], labels == label, sampled) for label in range(len(class_names))
-        ]
+        curves = [_curves(probability[:, label], labels == label, sampled) for label in range(len(class_names))]
         auc[name] = np.stack([curve[0] for curve in curves])
         rejection[name] = np.stack([curve[1] for curve in curves])
     first = next(iter(logits))
@@ -191,6 +185,15 @@ def _share(hit: NDArray[np.bool_], sampled: Array) -> Array:
     return share
 
 
+def _curves(score: Array, is_signal: NDArray[np.bool_], sampled: Array) -> tuple[Array, Array]:
+    """AUC and rejection of every replica, some replicas at a time, so that memory follows the sample alone."""
+    size = max(1, 4_000_000 // len(score))
+    blocks = [
+        _auc_and_rejection(score, is_signal, sampled[start : start + size]) for start in range(0, len(sampled), size)
+    ]
+    return np.concatenate([block[0] for block in blocks]), np.concatenate([block[1] for block in blocks])
+
+
 def _auc_and_rejection(score: Array, is_signal: NDArray[np.bool_], sampled: Array) -> tuple[Array, Array]:
     """AUC (ties count half) and inverse background efficiency at 50 % signal efficiency, for every replica."""
     order = np.argsort(-score, kind="stable")
@@ -201,14 +204,18 @@ def _auc_and_rejection(score: Array, is_signal: NDArray[np.bool_], sampled: Arra
     signal_above = np.cumsum(signal, axis=1)
     background_above = np.cumsum(background, axis=1)
     total_signal, total_background = signal_above[:, -1:], background_above[:, -1:]
-    area = (background * (signal_above - signal / 2)).sum(axis=1) / (total_signal * total_background)[:, 0]
+    with np.errstate(
+        divide="ignore", invalid="ignore"
+    ):  # a replica may have no jet of a class: its figure is not known
+        area = (background * (signal_above - signal / 2)).sum(axis=1) / (total_signal * total_background)[:, 0]
     threshold = np.argmax(signal_above >= 0.5 * total_signal, axis=1)[:, None]
-    passed = np.take_along_axis(background_above, threshold, axis=1)[:, 0] / total_background[:, 0]
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
+        passed = np.take_along_axis(background_above, threshold, axis=1)[:, 0] / total_background[:, 0]
         return area, 1 / passed
 
 
 def _estimate(row: Array) -> Estimate:
-    """The sample's figure (first entry) with the standard deviation over the replicas."""
-    with np.errstate(invalid="ignore"):
-        return Estimate(float(row[0]), float(np.std(row[1:], ddof=1)))
+    """The sample's figure (first entry) with the standard deviation over the replicas that have one."""
+    known = row[1:][np.isfinite(row[1:])]
+    enough = np.isfinite(row[0]) and len(known) > max(1, len(row) // 2)
+    return Estimate(float(row[0]), float(np.std(known, ddof=1)) if enough else float("nan"))

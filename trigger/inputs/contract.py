@@ -6,12 +6,13 @@ board.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from trigger import config
 from trigger.config import Format, Settings
@@ -66,6 +67,14 @@ class InputSpec(Settings):
         if twice:
             raise ValueError(f"inputs named more than once: {', '.join(twice)}")
         return inputs
+
+    @field_validator("shape")
+    @classmethod
+    def _filled(cls, shape: tuple[int, ...] | None, info: ValidationInfo) -> tuple[int, ...] | None:
+        inputs = info.data.get("inputs")
+        if shape is not None and inputs is not None and math.prod(shape) != len(inputs):
+            raise ValueError(f"a shape of {list(shape)} does not hold {len(inputs)} inputs")
+        return shape
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -145,10 +154,11 @@ def standardised(
     """
     mean = np.average(values, axis=0, weights=weights)
     deviation = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights))
+    rounding = 1e-12 * np.abs(values).max(axis=0)  # what the mean of equal numbers may be off by
     return InputSpec(
         inputs=tuple(
-            Input(name=name, unit=unit, format=input_format, offset=float(m), scale=1.0 if d == 0 else float(1 / d))
-            for name, unit, m, d in zip(names, units, mean, deviation, strict=True)
+            Input(name=name, unit=unit, format=input_format, offset=float(m), scale=float(1 / d) if d > tiny else 1.0)
+            for name, unit, m, d, tiny in zip(names, units, mean, deviation, rounding, strict=True)
         ),
         outputs=outputs,
     )

@@ -6,7 +6,7 @@ With z_i = pT_i / sum pT and R_ij the distance in rapidity and azimuth:
     v_e3(beta) = sum_{i<j<k} z_i z_j z_k (product of the v smallest of R_ij, R_ik, R_jk)^beta,  v = 1, 2, 3
 
 References:
-    e2 and e3 = 3_e3: arXiv:1305.0007. Generalised v_e3: arXiv:1609.07483, eq. 3.3.
+    e2 and e3 = 3_e3: arXiv:1305.0007. Generalised v_e3: arXiv:1609.07483.
 """
 
 from __future__ import annotations

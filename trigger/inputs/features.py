@@ -1,18 +1,19 @@
 """The sixteen jet features of the hls4ml jet set, from jets with constituents.
 
 `zlogz` and `multiplicity` are of the ungroomed jet, everything else of the jet groomed with the modified mass-drop tagger
-(soft drop with beta 0, z_cut 0.1). Momentum fractions are of transverse momentum, angles are distances in rapidity and
-azimuth. A ratio whose denominator is 0 (a groomed jet of one particle) is 0.
+(soft drop with beta 0, z_cut 0.1). The z of `zlogz` is the fraction of the jet's energy; in the correlation functions it is
+that of the transverse momentum, and angles are distances in rapidity and azimuth. A ratio whose denominator is 0 (a groomed
+jet of one particle) is 0.
 
 | feature | formula | reference |
 | --- | --- | --- |
-| zlogz | sum z ln z | arXiv:1804.06913, table 1 |
-| c1_b0, c1_b1, c1_b2 | e2(beta) | arXiv:1305.0007, eq. 2.16 |
-| c2_b1, c2_b2 | 3_e3(beta) / e2(beta)^2 | arXiv:1305.0007, eq. 2.16 |
-| d2_b1, d2_b2 | 3_e3(beta) / e2(beta)^3 | arXiv:1409.6298, eq. 2 |
-| d2_a1_b1, d2_a1_b2 | 3_e3(1) / e2(beta)^(3 / beta) | arXiv:1507.03018, eq. 3 |
-| m2_b1, m2_b2 | 1_e3(beta) / e2(beta) | arXiv:1609.07483, eq. 3.17 |
-| n2_b1, n2_b2 | 2_e3(beta) / e2(beta)^2 | arXiv:1609.07483, eq. 3.15 |
+| zlogz | sum z ln z | arXiv:1804.06913 |
+| c1_b0, c1_b1, c1_b2 | C_1 = e2(beta) | arXiv:1305.0007 |
+| c2_b1, c2_b2 | C_2 = 3_e3(beta) / e2(beta)^2 | arXiv:1305.0007 |
+| d2_b1, d2_b2 | D_2 = 3_e3(beta) / e2(beta)^3 | arXiv:1409.6298 |
+| d2_a1_b1, d2_a1_b2 | D_2 with alpha 1 = 3_e3(1) / e2(beta)^(3 / beta) | arXiv:1507.03018 |
+| m2_b1, m2_b2 | M_2 = 1_e3(beta) / e2(beta) | arXiv:1609.07483 |
+| n2_b1, n2_b2 | N_2 = 2_e3(beta) / e2(beta)^2 | arXiv:1609.07483 |
 | mass_gev | groomed mass | arXiv:1307.0007 |
 | multiplicity | number of constituents | |
 
@@ -80,23 +81,21 @@ def _all_features(constituents: Any) -> dict[str, NDArray[np.float64]]:
     import awkward as ak
 
     from trigger.inputs.correlators import correlators
-    from trigger.inputs.grooming import mmdt
+    from trigger.inputs.grooming import mmdt, rapidity_azimuth
 
     counts = ak.to_numpy(ak.num(constituents)).astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(counts)])
     momentum = np.stack([ak.to_numpy(ak.flatten(constituents[name])) for name in MOMENTUM], axis=1).astype(np.float64)
-    pt = np.hypot(momentum[:, 0], momentum[:, 1])
-    z = pt / np.repeat(np.add.reduceat(pt, offsets[:-1]), counts)
+    energy = momentum[:, 3]
+    z = energy / np.repeat(np.add.reduceat(energy, offsets[:-1]), counts)
     zlogz = np.add.reduceat(z * np.log(np.where(z > 0, z, 1.0)), offsets[:-1])
 
     kept = mmdt(momentum, offsets)
     groomed_offsets = np.concatenate([[0], np.cumsum(np.add.reduceat(kept.astype(np.int64), offsets[:-1]))])
     groomed = momentum[kept]
     total = np.add.reduceat(groomed, groomed_offsets[:-1], axis=0)
-    px, py, pz, energy = groomed.T
-    # Rapidity of massless and massive particles alike; E > |pz| holds for all but particles along the beam.
-    rapidity = np.arctanh(np.clip(pz / energy, -1 + 1e-15, 1 - 1e-15))
-    e = correlators(np.hypot(px, py), rapidity, np.arctan2(py, px), groomed_offsets)
+    px, py = groomed.T[:2]
+    e = correlators(np.hypot(px, py), *rapidity_azimuth(groomed), groomed_offsets)
     return {
         "zlogz": zlogz,
         "c1_b0": e["e2_b0"],

@@ -34,6 +34,20 @@ def mmdt(momentum: NDArray[np.float64], offsets: NDArray[np.int64], z_cut: float
     return kept
 
 
+def rapidity_azimuth(momentum: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rapidity and azimuth of `px, py, pz, E`, shape `(particles, 4)`, with the same function that the clustering uses."""
+    place = _places(np.ascontiguousarray(momentum))
+    return place[:, 0], place[:, 1]
+
+
+@numba.njit(cache=True, nogil=True)
+def _places(momentum: Any) -> Any:  # pragma: no cover, compiled
+    place = np.empty((len(momentum), 2))
+    for k in range(len(momentum)):
+        place[k] = _rapidity_azimuth(momentum[k])
+    return place
+
+
 @numba.njit(cache=True, nogil=True)
 def _mmdt_all(momentum: Any, offsets: Any, z_cut: float) -> Any:  # pragma: no cover, compiled
     kept = np.zeros(len(momentum), dtype=np.bool_)
@@ -114,7 +128,7 @@ def _rapidity_azimuth(p: Any) -> Any:  # pragma: no cover, compiled
     """Rapidity with the mass clipped at 0, as fastjet has it, so that rounding cannot make it infinite."""
     mass2 = max(0.0, (p[3] + p[2]) * (p[3] - p[2]) - p[0] ** 2 - p[1] ** 2)
     pt2 = p[0] ** 2 + p[1] ** 2
-    if pt2 + mass2 == 0.0:
+    if pt2 + mass2 == 0.0 or p[3] + abs(p[2]) <= 0.0:
         return 1e5 if p[2] >= 0 else -1e5, 0.0
     y = 0.5 * np.log((pt2 + mass2) / (p[3] + abs(p[2])) ** 2)
     return (-y if p[2] > 0 else y), np.arctan2(p[1], p[0])
