@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,25 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 REALDATA = Path(__file__).resolve().parents[2] / "shared" / "realdata"
+
+
+TOY = """
+name: toy_tagger
+data: {kind: toy, classes: [quark, W, top], jets_per_class: 400}
+inputs: {kind: jet_features, format: "ap_fixed<12,5>", features: [mass_gev, multiplicity, n2_b1, c1_b1]}
+network: {kind: mlp, hidden: [8]}
+quantization: {weight: "ap_fixed<6,1>", activation: "ap_ufixed<6,2>"}
+training: {epochs: 4, batch_size: 128}
+requirements: {accuracy_loss: null}
+"""
+
+
+def jetgate(*arguments, folder, env=None, timeout=300):
+    """A command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "trigger.app.cli", *map(str, arguments)], cwd=folder, capture_output=True, text=True,
+        timeout=timeout, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
 
 
 def realdata(path: str) -> Path:

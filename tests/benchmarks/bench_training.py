@@ -82,3 +82,4 @@ def test_float_network_against_boosted_trees():
             f"  {name:22} {one['accuracy']['value']:.4f}    {one['macro_auc']['value']:.4f}   (± {one['accuracy']['uncertainty']:.4f})"
         )
     print(f"  {'boosted trees':22} {accuracy:.4f}    {auc:.4f}")
+    assert found["float"]["accuracy"]["value"] > accuracy - 0.01

@@ -25,7 +25,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +34,12 @@ from pydantic import Field, field_validator
 from trigger.config import Settings
 from trigger.data.detector import PRESETS, Particles, PresetName, concatenate, detect
 from trigger.data.jets import (
+    Distinct,
     JetDataset,
     Origin,
+    PtWindow,
     Vertex,
-    distinct_classes,
     flattening_weights,
-    pt_window,
     require_every_class,
 )
 from trigger.data.rootfile import JetBlock, read_block, write_sample
@@ -82,9 +82,9 @@ class PythiaData(Settings):
     """
 
     kind: Literal["pythia"]
-    classes: tuple[JetClass, ...] = ("quark", "gluon", "W", "Z", "top")
+    classes: Annotated[tuple[JetClass, ...], Distinct] = ("quark", "gluon", "W", "Z", "top")
     jets_per_class: int = Field(default=5000, gt=0)
-    pt_gev: tuple[float, float] = (800.0, 1200.0)
+    pt_gev: PtWindow = (800.0, 1200.0)
     max_abs_eta: float = Field(default=2.0, gt=0, le=2.5)
     energy_tev: float = Field(default=13.0, gt=0, le=100)
     radius: float = Field(default=0.8, gt=0, le=1.5)
@@ -94,15 +94,14 @@ class PythiaData(Settings):
     flatten_pt: bool = True
     pythia: tuple[str, ...] = ()
 
-    @field_validator("classes")
-    @classmethod
-    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        return distinct_classes(classes)
-
     @field_validator("pt_gev")
     @classmethod
-    def _window(cls, pt_gev: tuple[float, float]) -> tuple[float, float]:
-        return pt_window(pt_gev, lowest=100.0)  # a W' lighter than W and Z together does not decay to them
+    def _heavy_enough(cls, pt_gev: tuple[float, float]) -> tuple[float, float]:
+        if pt_gev[0] < 100:
+            raise ValueError(
+                f"a pT window begins at 100 GeV or above, found {list(pt_gev)}: a lighter W' does not decay to W Z"
+            )
+        return pt_gev
 
 
 _HADRONIC = ("{id}:onMode = off", "{id}:onIfAny = 1 2 3 4 5")

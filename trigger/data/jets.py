@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator
 
 from trigger.digest import digest
 from trigger.errors import InputError
@@ -19,6 +20,24 @@ CONSTITUENT_FIELDS = (*MOMENTUM, "charge", "pdg_id", "vertex")
 """Fields of a constituent: momentum in GeV; charge in units of e; the absolute PDG code of what it was taken for (211
 charged hadron, 130 neutral hadron, 22 photon, 11, 13; 0 for a calorimeter tower or where unknown); the vertex, 0 for the
 leading one and 1 for pileup."""
+
+
+def _distinct(classes: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(classes)) != len(classes) or len(classes) < 2:
+        raise ValueError(f"at least two different classes are needed, found {list(classes)}")
+    return classes
+
+
+def _window(pt_gev: tuple[float, float]) -> tuple[float, float]:
+    if not 0 <= pt_gev[0] < pt_gev[1]:
+        raise ValueError(f"a pT window is [low, high] with 0 <= low < high, found {list(pt_gev)}")
+    return pt_gev
+
+
+Distinct = AfterValidator(_distinct)
+"""Of a recipe's classes: at least two, all different."""
+PtWindow = Annotated[tuple[float, float], AfterValidator(_window)]
+"""Of a recipe: a range of the jet's pT in GeV, lower edge included."""
 
 
 class Vertex:
@@ -194,28 +213,6 @@ def concatenate_features(parts: Sequence[FeatureDataset]) -> FeatureDataset:
     )
     require_every_class(whole.labels, whole.class_names)
     return whole
-
-
-def distinct_classes(classes: tuple[str, ...]) -> tuple[str, ...]:
-    """Check the classes of a recipe.
-
-    Raises:
-        ValueError: There are fewer than two, or one is given twice.
-    """
-    if len(set(classes)) != len(classes) or len(classes) < 2:
-        raise ValueError(f"at least two different classes are needed, found {list(classes)}")
-    return classes
-
-
-def pt_window(pt_gev: tuple[float, float], lowest: float = 0.0) -> tuple[float, float]:
-    """Check the pT window of a recipe, in GeV.
-
-    Raises:
-        ValueError: It is empty, or begins below `lowest`.
-    """
-    if not lowest <= pt_gev[0] < pt_gev[1]:
-        raise ValueError(f"a pT window is [low, high] with {lowest:g} <= low < high, found {list(pt_gev)}")
-    return pt_gev
 
 
 def require_every_class(labels: NDArray[np.int64], class_names: Sequence[str]) -> None:

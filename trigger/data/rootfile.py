@@ -15,17 +15,17 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 
 from trigger.config import Settings
 from trigger.data.jets import (
     CONSTITUENT_FIELDS,
     MOMENTUM,
+    Distinct,
     JetDataset,
     Origin,
-    distinct_classes,
+    PtWindow,
     flattening_weights,
-    pt_window,
 )
 from trigger.errors import InputError, nearest
 from trigger.files import matching
@@ -156,28 +156,22 @@ class Momenta(Settings):
         """Quantity to branch."""
         return {name: branch for name, branch in self.model_dump().items() if branch is not None}
 
-    def check(self) -> None:
-        """Refuse incomplete momenta.
 
-        Raises:
-            ValueError: Neither system of coordinates is complete.
-        """
-        given = set(self.branches())
-        if not ({"px", "py", "pz", "E"} <= given or {"pt", "eta", "phi"} <= given):
-            raise ValueError(f"momenta need px, py, pz, E or pt, eta, phi; found {sorted(given)}")
+def _complete(momenta: Momenta) -> Momenta:
+    given = set(momenta.branches())
+    if not ({"px", "py", "pz", "E"} <= given or {"pt", "eta", "phi"} <= given):
+        raise ValueError(f"momenta need px, py, pz, E or pt, eta, phi; found {sorted(given)}")
+    return momenta
+
+
+CompleteMomenta = Annotated[Momenta, AfterValidator(_complete)]
 
 
 class NestedLayout(Settings):
     """Jets with their constituents inside: one entry a jet, or one entry an event with lists of lists."""
 
     kind: Literal["nested"]
-    constituents: Momenta
-
-    @field_validator("constituents")
-    @classmethod
-    def _complete(cls, momenta: Momenta) -> Momenta:
-        momenta.check()
-        return momenta
+    constituents: CompleteMomenta
 
 
 class FlatLayout(Settings):
@@ -192,16 +186,10 @@ class FlatLayout(Settings):
     """
 
     kind: Literal["flat"]
-    particles: Momenta
+    particles: CompleteMomenta
     max_abs_eta: float | None = Field(default=None, gt=0)
     radius: float = Field(default=0.8, gt=0, le=1.5)
     min_pt_gev: float = Field(default=20.0, gt=0)
-
-    @field_validator("particles")
-    @classmethod
-    def _complete(cls, momenta: Momenta) -> Momenta:
-        momenta.check()
-        return momenta
 
 
 class LinkedLayout(Settings):
@@ -215,16 +203,10 @@ class LinkedLayout(Settings):
     """
 
     kind: Literal["linked"]
-    particles: Momenta
+    particles: CompleteMomenta
     jet_index: str
     particle_index: str
     jets: str
-
-    @field_validator("particles")
-    @classmethod
-    def _complete(cls, momenta: Momenta) -> Momenta:
-        momenta.check()
-        return momenta
 
 
 Layout = Annotated[NestedLayout | FlatLayout | LinkedLayout, Field(discriminator="kind")]
@@ -279,26 +261,16 @@ class RootData(Settings):
     """
 
     kind: Literal["root"]
-    classes: tuple[str, ...]
+    classes: Annotated[tuple[str, ...], Distinct]
     tree: str = "Events"
     samples: tuple[Sample, ...]
     layout: Layout
     event: str | None = None
-    pt_gev: tuple[float, float] | None = None
+    pt_gev: PtWindow | None = None
     max_abs_eta: float | None = None
     cuts: tuple[Cut, ...] = ()
     flatten_pt: bool = False
     max_jets: int | None = Field(default=None, gt=0)
-
-    @field_validator("classes")
-    @classmethod
-    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        return distinct_classes(classes)
-
-    @field_validator("pt_gev")
-    @classmethod
-    def _window(cls, pt_gev: tuple[float, float] | None) -> tuple[float, float] | None:
-        return None if pt_gev is None else pt_window(pt_gev)
 
 
 def input_files(data: RootData) -> list[tuple[Sample, list[Path]]]:

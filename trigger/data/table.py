@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import field_validator
+from pydantic import Field
 
 from trigger.config import Settings
-from trigger.data.jets import FeatureDataset, Origin, concatenate_features, distinct_classes
+from trigger.data.jets import Distinct, FeatureDataset, Origin, concatenate_features
 from trigger.errors import InputError, nearest
 from trigger.files import matching
 
@@ -46,27 +46,15 @@ class TableData(Settings):
     """
 
     kind: Literal["table"]
-    classes: tuple[str, ...]
+    classes: Annotated[tuple[str, ...], Distinct]
     files: tuple[str, ...]
-    features: dict[str, str]
+    features: dict[str, str] = Field(min_length=1)
     units: dict[str, str] = {}
     label: ColumnLabel | OneHotLabel
     weight: str | None = None
     event: str | None = None
     dataset: str | None = None
     column_names: str | None = None
-
-    @field_validator("classes")
-    @classmethod
-    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        return distinct_classes(classes)
-
-    @field_validator("features")
-    @classmethod
-    def _some(cls, features: dict[str, str]) -> dict[str, str]:
-        if not features:
-            raise ValueError("at least one feature is needed")
-        return features
 
 
 def read_table(data: TableData) -> FeatureDataset:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from trigger.config import Settings
-from trigger.data.jets import JetDataset, Origin, distinct_classes, pt_window
+from trigger.data.jets import Distinct, JetDataset, Origin, PtWindow
 from trigger.kinematics import from_pt_eta_phi_mass
 
 # Number of prongs, their spread in the jet, particles of each, spread of particles about a prong.
@@ -34,19 +34,9 @@ class ToyData(Settings):
     """
 
     kind: Literal["toy"]
-    classes: tuple[ToyClass, ...] = ("quark", "gluon", "W", "Z", "top")
+    classes: Annotated[tuple[ToyClass, ...], Distinct] = ("quark", "gluon", "W", "Z", "top")
     jets_per_class: int = Field(default=500, gt=0)
-    pt_gev: tuple[float, float] = (800.0, 1200.0)
-
-    @field_validator("classes")
-    @classmethod
-    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        return distinct_classes(classes)
-
-    @field_validator("pt_gev")
-    @classmethod
-    def _window(cls, pt_gev: tuple[float, float]) -> tuple[float, float]:
-        return pt_window(pt_gev)
+    pt_gev: PtWindow = (800.0, 1200.0)
 
 
 def toy_jets(data: ToyData, seed: int) -> Iterator[JetDataset]:
