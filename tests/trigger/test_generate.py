@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
+from concurrent.futures.process import BrokenProcessPool
+
 import awkward as ak
 import numpy as np
 import pytest
 import uproot
 
 from trigger.config import parse
-from trigger.data.generate import Chunk, PythiaData, generate, make_chunk, read_generated, simulate
+from trigger.data.generate import Chunk, PythiaData, _pythia_seed, generate, make_chunk, read_generated, simulate
 from trigger.data.jets import concatenate_features
-from trigger.errors import InputError
+from trigger.errors import InputError, ToolError
 from trigger.inputs.features import jet_features
 
 ALL = ("quark", "gluon", "W", "Z", "top", "higgs")
@@ -71,7 +74,7 @@ def test_the_number_of_workers_and_an_interruption_change_nothing(tmp_path):
     # What a killed run leaves: some chunks, one of them beyond what is needed, and half a file beside them.
     home = tmp_path / "one" / two.parent.name / "chunks"
     home.mkdir(parents=True)
-    make_chunk(Chunk(data, "wz", 0, _seed(3, 0), 100, None), home)
+    make_chunk(Chunk(data, "wz", 0, _pythia_seed(3, "wz", 0), 100, None), home)
     (home / ".wz-0001.root-abc").mkdir()
     one = generate(data, 3, tmp_path / "one", workers=1)
     digests = [
@@ -80,12 +83,6 @@ def test_the_number_of_workers_and_an_interruption_change_nothing(tmp_path):
     contents = [next(iter(read_generated(path))).digest() for path in (one, two)]
     assert digests[0] == digests[1]
     assert contents[0] == contents[1]
-
-
-def _seed(seed, index):
-    from trigger.digest import digest
-
-    return 1 + int(digest(seed, "wz", index)[:7], 16)
 
 
 def test_a_chunk_depends_on_its_seed_alone():
@@ -119,6 +116,18 @@ def test_pileup_adds_particles_of_its_own_vertex(tmp_path):
 def test_wrong_settings(text, message):
     with pytest.raises(InputError, match=message):
         parse(f"kind: pythia\n{text}\n", PythiaData, "data")
+
+
+class DyingPool(Executor):
+    """Stands for a machine that ran out of memory."""
+
+    def submit(self, *_, **__):
+        raise BrokenProcessPool
+
+
+def test_a_worker_that_dies(tmp_path):
+    with pytest.raises(ToolError, match="use fewer --workers"):
+        generate(PythiaData(kind="pythia", jets_per_class=10), 1, tmp_path, executor=DyingPool())
 
 
 def test_wrong_pythia_settings(tmp_path):

@@ -21,7 +21,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -44,7 +44,7 @@ from trigger.data.jets import (
 )
 from trigger.data.rootfile import JetBlock, read_block, write_sample
 from trigger.digest import SHORT, digest
-from trigger.errors import InputError
+from trigger.errors import InputError, ToolError
 from trigger.files import locked, make_folder, replacing
 from trigger.inputs.clustering import cluster
 from trigger.kinematics import delta_phi, pseudorapidity, transverse_momentum
@@ -258,6 +258,10 @@ def _make_sample(
         minbias = _prepare_pool(data, seed, folder, pool, progress) if data.pileup > 0 else None
         wanted = [name for name, process in PROCESSES.items() if set(process.classes) & set(data.classes)]
         made = _run_chunks(data, seed, chunks, wanted, minbias, pool, workers, progress)
+    except BrokenExecutor as error:
+        raise ToolError(
+            "a worker process was ended from outside, perhaps for lack of memory: use fewer --workers"
+        ) from error
     finally:
         if own:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -321,9 +325,7 @@ def _run_chunks(
             if open_chunks[name] <= 0:
                 break
             index = submitted[name]
-            chunk_seed = 1 + int(
-                digest(seed, name, index)[:7], 16
-            )  # Pythia takes 1 to 900,000,000; this is below 2^28+1
+            chunk_seed = _pythia_seed(seed, name, index)
             future = pool.submit(make_chunk, Chunk(data, name, index, chunk_seed, events, minbias), folder)
             running[future] = (name, index)
             submitted[name] += 1
@@ -339,6 +341,11 @@ def _run_chunks(
         name: [folder / Chunk(data, name, index, 0, events, None).name for index in range(needed(name))]
         for name in wanted
     }
+
+
+def _pythia_seed(seed: int, name: str, index: int) -> int:
+    """A seed of its own for every chunk; Pythia takes 1 to 900,000,000, this is at most 2^28."""
+    return 1 + int(digest(seed, name, index)[:7], 16)
 
 
 def make_chunk(chunk: Chunk, folder: Path) -> ChunkSummary:
@@ -571,7 +578,7 @@ def _prepare_pool(data: PythiaData, seed: int, folder: Path, pool: Executor, pro
         return target
     piece = 500
     futures = [
-        pool.submit(_min_bias, energy, 1 + int(digest(seed, "minbias", index)[:7], 16), min(piece, size - start))
+        pool.submit(_min_bias, energy, _pythia_seed(seed, "minbias", index), min(piece, size - start))
         for index, start in enumerate(range(0, size, piece))
     ]
     parts = []
