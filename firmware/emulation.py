@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from firmware import vectors
-from firmware.engines import cpp
+from firmware.engines import cpp, integer
 from firmware.engines import keras as reference
 from firmware.project import FirmwareProject
 from firmware.vectors import Vectors
@@ -166,6 +166,7 @@ def emulate(
     """
     before = project.digest()
     model = reference.load_reference(project)
+    steps = integer.plan(model, project.contract.common_format)
     physics = project.physics_codes()
     groups = [
         *([vectors.from_codes("physics", physics, project.contract)] if physics is not None else []),
@@ -178,8 +179,9 @@ def emulate(
     distinct: set[bytes] = set()
     for number, group in enumerate(groups, 1):
         expected = reference.run(project, model, group.values)
-        found = cpp.run(project, group.codes, threads)
         distinct.update(map(bytes, np.unique(expected, axis=0)[:3]))
+        agreements.append(_compare("integer", group, expected, integer.run(project, steps, group.codes), project))
+        found = cpp.run(project, group.codes, threads)
         agreements.append(_compare("cpp", group, expected, found, project))
         if group.name == "physics":
             physics_out = found

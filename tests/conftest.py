@@ -9,7 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
+# The same examples every time, so that a failure is the change's; no deadline, because machines are noisy.
+settings.register_profile("jetgate", derandomize=True, deadline=None, max_examples=300)
+settings.load_profile("jetgate")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 

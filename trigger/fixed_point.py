@@ -167,7 +167,7 @@ class FixedPoint:
         below = np.floor(scaled)
         rounded = below + self._round_up(below, scaled - below, np.full_like(scaled, 0.5))
         if self.overflow is Overflow.WRAP:
-            rounded = np.mod(rounded, 2.0**self.width)  # exact: a power of two
+            rounded = np.fmod(rounded, 2.0**self.width)  # exact, where mod would round small negative numbers
         else:
             bound = 2.0 ** (self.width + 1)  # beyond both ends, and far below 2**63
             rounded = np.clip(rounded, -bound, bound)

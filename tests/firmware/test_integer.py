@@ -1,0 +1,92 @@
+"""The integer walk against exact arithmetic, and its proofs against what they promise."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from firmware.engines import integer
+from firmware.engines import keras as reference
+from trigger.errors import UnsupportedError
+from trigger.fixed_point import FixedPoint, Overflow, Rounding
+
+
+def network(weight, relu, inputs, seed, bias=None):
+    import keras
+    from qkeras import QActivation, QDense, quantized_bits, quantized_relu
+
+    q = {
+        "kernel_quantizer": quantized_bits(*weight, alpha=1.0),
+        "bias_quantizer": quantized_bits(*(bias or weight), alpha=1.0),
+    }
+    start = keras.Input((4,))
+    x = QActivation(quantized_bits(inputs.width, inputs.integer, alpha=1.0))(start)
+    x = QActivation(quantized_relu(*relu), name="relu")(QDense(5, name="first", **q)(x))
+    model = keras.Model(start, QDense(2, name="last", **q)(x))
+    generator = np.random.default_rng(seed)
+    model.set_weights([generator.normal(0, 0.8, weight.shape) for weight in model.get_weights()])
+    return model
+
+
+def exact(model, codes, inputs):
+    """One event in rational numbers."""
+    first, last = (model.get_layer(name) for name in ("first", "last"))
+    relu = model.get_layer("relu").activation
+    step, top = Fraction(2) ** (relu.integer - relu.bits), 2**relu.bits - 1
+
+    def dense(layer, x):
+        kernel, bias = (
+            np.asarray(q(w), dtype=float) for q, w in zip(layer.quantizers, (layer.kernel, layer.bias), strict=True)
+        )
+        return [
+            sum((x[i] * Fraction(kernel[i, j]) for i in range(len(x))), Fraction(bias[j])) for j in range(len(bias))
+        ]
+
+    x = [Fraction(int(code)) * Fraction(inputs.step) for code in codes]
+    x = [min(max(round(value / step), 0), top) * step for value in dense(first, x)]  # Python rounds ties to even
+    return dense(last, x)
+
+
+@pytest.mark.parametrize(
+    ("weight", "relu", "width", "carriers"),
+    [
+        ((5, 0), (6, 2), 10, {"float32"}),
+        ((12, 1), (14, 3), 16, {"float64"}),
+        ((20, 2), (20, 5), 24, {"float64"}),
+        ((24, 1), (22, 30), 34, {"int64"}),
+        ((4, 3), (5, 8), 6, {"float32"}),
+    ],
+    ids=str,
+)
+def test_every_carrier_is_exact(weight, relu, width, carriers):
+    wire = FixedPoint(True, 3, width - 4, Rounding.RND_CONV, Overflow.SAT)
+    model = network(weight, relu, wire, seed=width)
+    plan = integer.plan(model, wire)
+    assert {text.split(":")[0] for text in plan.proofs().values()} == carriers
+    generator = np.random.default_rng(1)
+    codes = np.concatenate([
+        generator.integers(wire.min_code, wire.max_code, (40, 4), endpoint=True),
+        generator.integers(-9, 9, (40, 4)), np.full((1, 4), wire.min_code), np.full((1, 4), wire.max_code),
+    ])  # fmt: skip
+    x = codes.astype(np.float64)
+    for step in plan.steps:
+        x = step(x)
+    expected = [exact(model, row, wire) for row in codes]
+    assert [[Fraction(int(value)) / 2**plan.fraction for value in row] for row in x] == expected
+
+
+def test_what_cannot_be_carried_is_refused():
+    wire = FixedPoint(True, 3, 46, Rounding.RND_CONV, Overflow.SAT)
+    with pytest.raises(UnsupportedError, match=r"layer 'first': sums may need \d+ bits, 62 are the most"):
+        integer.plan(network((24, 1), (8, 3), wire, seed=1), wire)
+
+
+def test_it_agrees_with_the_reference(project, network):
+    codes = np.random.default_rng(9).integers(-512, 512, (20_000, 6))
+    model = reference.load_reference(project)
+    plan = integer.plan(model, project.contract.common_format)
+    found = integer.run(project, plan, codes)
+    np.testing.assert_array_equal(found, reference.run(project, model, project.contract.values(codes)))
+    assert set(plan.proofs()) == {"dense1", "dense2", "logits"}
