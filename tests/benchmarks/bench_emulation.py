@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 from firmware.backends import hls
-from firmware.engines import cpp
+from firmware.engines import cpp, integer
 from firmware.project import convert
 from firmware.target import load_target
 from models.recipe import load_recipe
@@ -58,6 +58,12 @@ def test_emulation_speed(tmp_path):
         start = time.perf_counter()
         found = cpp.run(project, codes, threads)
         speeds[f"jetgate cpp, {threads} threads"] = JETS / (time.perf_counter() - start)
+    steps = integer.plan(model, recipe.inputs.format)
+    integer.run(project, steps, codes[:100])
+    start = time.perf_counter()
+    walked = integer.run(project, steps, codes)
+    speeds["jetgate integer, numpy"] = JETS / (time.perf_counter() - start)
+    np.testing.assert_array_equal(walked, found)
     np.testing.assert_array_equal(project.manifest.outputs.fixed_point.values(found), expected)
     for name, speed in speeds.items():
         print(f"  {name:22} {speed:10,.0f} jets/s  {speed / speeds['hls4ml predict']:6.2f}")
