@@ -142,6 +142,21 @@ def test_killed_while_collisions_are_made(tmp_path):
     assert contents[0] == contents[1]
 
 
+def test_interrupted(tmp_path):
+    (tmp_path / "toy.yaml").write_text(TOY)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trigger.app.cli", "run", "toy.yaml"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    for line in process.stderr:
+        if "training" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; the same command goes on where it was" in said
+    assert "Traceback" not in said
+
+
 def test_damaged_records_are_steps_not_done(done):
     folder, answer = done
     for content in ("", "[]"):

@@ -237,6 +237,8 @@ def status_of(arguments: list[str]) -> int:
         traceback.print_exc()
         print("jetgate: this is a bug of jetgate", file=sys.stderr)  # noqa: T201
         return EXIT_BUG
+    if status == EXIT_INTERRUPTED:  # the command-line library's own word for it
+        return _interrupted()
     return status if isinstance(status, int) else EXIT_OK
 
 
