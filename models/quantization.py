@@ -62,6 +62,11 @@ class Quantization(Settings):
         return QActivation(quantized_relu(self.activation.width, self.activation.integer), name=name)
 
 
+def register_layers() -> None:
+    """Make Keras know the quantised layers, so that a saved network can be loaded."""
+    import qkeras  # noqa: F401  its import registers them
+
+
 def quantised_input(input_format: FixedPoint, name: str) -> keras.layers.Layer:
     """The cast of the inputs to their format; on codes of that format it changes nothing."""
     from qkeras import QActivation

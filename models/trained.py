@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from models.quantization import register_layers
 from trigger.digest import network_digest
 from trigger.errors import InputError
 from trigger.files import read_json, replacing, write_json
@@ -66,10 +67,10 @@ def load_network(path: Path) -> keras.Model:
         InputError: There is no such file, or it cannot be read.
     """
     import keras
-    import qkeras  # noqa: F401  registers the quantised layers
 
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    register_layers()
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever the broken part raised

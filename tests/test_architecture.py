@@ -25,9 +25,7 @@ DOORS = {
     "rich": ["trigger/app/"],
     "qkeras": [
         "models/quantization.py",
-        "models/trained.py",
         "firmware/backends/qkeras_layers.py",
-        "firmware/engines/keras.py",
     ],
     "keras": ["models/", "firmware/backends/", "firmware/engines/keras.py", "trigger/app/console.py"],
     "hls4ml": ["firmware/backends/hls"],

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,7 +64,6 @@ def write(model: keras.Model, target: Target, top: str, folder: Path) -> tuple[P
     backend = target.backend
     _check_layer_names(model, backend)
     printed = io.StringIO()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with contextlib.redirect_stdout(printed), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         import hls4ml

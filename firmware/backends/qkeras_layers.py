@@ -20,7 +20,20 @@ if TYPE_CHECKING:
 SUPPORTED_LAYERS = (
     "InputLayer", "QDense", "QActivation", "Flatten", "Reshape", "Dropout", "GlobalAveragePooling1D",
 )  # fmt: skip
+WEIGHT_FRACTION = 40
+"""Finest fraction of a weight; every quantised weight is a multiple of 2^-40, or refused."""
 SUPPORTED_QUANTIZERS = ("quantized_bits", "quantized_relu")
+
+
+def register_layers() -> None:
+    """Make Keras know the quantised layers, so that a saved network can be loaded."""
+    import qkeras  # noqa: F401  its import registers them
+
+
+def fraction_bits(values: NDArray[np.float64]) -> int:
+    """Bits right of the binary point that the weights of a layer use; 0 where all are 0."""
+    used = int(np.bitwise_or.reduce(np.ldexp(values, WEIGHT_FRACTION).astype(np.int64).ravel()))
+    return WEIGHT_FRACTION + 1 - (used & -used).bit_length() if used else 0
 
 
 def check_network(model: keras.Model) -> None:
@@ -232,11 +245,11 @@ def _quantized(quantizer: Any, weight: Any, where: str) -> NDArray[np.float64]:
             f"{where}: quantized_bits(post_training_scale={scale}) is not supported; use alpha=1 or 'auto_po2'"
         )
     values = np.asarray(quantizer(weight), dtype=np.float64)
-    codes = np.ldexp(values, 40).astype(np.int64)
+    codes = np.ldexp(values, WEIGHT_FRACTION).astype(np.int64)
     # Each output channel must be a power of two times integers of no more than the quantiser's bits.
     used = np.bitwise_or.reduce(codes.reshape(-1, codes.shape[-1]), axis=0)
     lowest = np.where(used == 0, 1, used & -used)
-    if (np.ldexp(values, 40) != codes).any() or (np.abs(codes) // lowest > 1 << int(quantizer.bits)).any():
+    if (np.ldexp(values, WEIGHT_FRACTION) != codes).any() or (np.abs(codes) // lowest > 1 << int(quantizer.bits)).any():
         raise UnsupportedError(
             f"{where}: the quantised weights are not {int(quantizer.bits)}-bit multiples of powers of two"
         )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from firmware.backends import qkeras_layers
 from firmware.project import FirmwareProject
 from trigger.errors import InputError, UnsupportedError
-from trigger.fixed_point import Codes, FixedPoint
+from trigger.fixed_point import MAX_WIDTH, Codes, FixedPoint
 
 if TYPE_CHECKING:
     import keras
@@ -31,27 +31,31 @@ _EXACT = (("float32", 24), ("float64", 53), ("int64", 62))
 
 @dataclass(frozen=True)
 class Cast:
-    """Round to nearest, ties to even, and saturate."""
+    """Round to nearest, ties to even, and saturate.
+
+    Attributes:
+        name: The layer.
+        form: The format that is cast to.
+        fraction: Fraction bits of what is cast.
+    """
 
     name: str
-    shift: int
-    low: int
-    high: int
+    form: FixedPoint
+    fraction: int
 
     def __call__(self, codes: NDArray[Any]) -> NDArray[Any]:
-        """Codes of the format that is cast to."""
+        """Codes of the format."""
+        low, high, shift = self.form.min_code, self.form.max_code, self.fraction - self.form.fraction
+        if shift > 0 and codes.dtype == np.int64:
+            return self.form.cast(codes, FixedPoint(True, MAX_WIDTH - 1 - self.fraction, self.fraction))
         rounded: NDArray[Any]
-        if self.shift <= 0:
-            up = 1 << -self.shift
-            near = np.clip(codes, self.low // up - 1, self.high // up + 1)  # what saturates need not overflow first
-            rounded = near * codes.dtype.type(up)
-        elif codes.dtype == np.int64:
-            below = codes >> self.shift
-            rest, half = codes - (below << self.shift), 1 << (self.shift - 1)
-            rounded = below + ((rest > half) | ((rest == half) & (below % 2 == 1)))
+        if shift > 0:
+            rounded = np.rint(codes * codes.dtype.type(2.0**-shift))
         else:
-            rounded = np.rint(codes * codes.dtype.type(2.0**-self.shift))
-        clipped: NDArray[Any] = np.clip(rounded, self.low, self.high)
+            up = 1 << -shift
+            near = np.clip(codes, low // up - 1, high // up + 1)  # what saturates need not overflow first
+            rounded = near * codes.dtype.type(up)
+        clipped: NDArray[Any] = np.clip(rounded, low, high)
         return clipped
 
 
@@ -153,7 +157,7 @@ def plan(model: keras.Model, wire: FixedPoint) -> Plan:
         elif kind in ("Flatten", "Reshape"):
             steps.append(Shape(layer.name, tuple(layer.output.shape[1:])))
         if cast is not None:
-            steps.append(Cast(layer.name, fraction - cast.fraction, cast.min_code, cast.max_code))
+            steps.append(Cast(layer.name, cast, fraction))
             fraction, largest = cast.fraction, max(-cast.min_code, cast.max_code)
     return Plan(tuple(steps), fraction)
 
@@ -191,9 +195,9 @@ def run(project: FirmwareProject, steps: Plan, codes: Codes) -> Codes:
 def _product(layer: Any, fraction: int, largest: int) -> tuple[Product, int, int]:
     kernel, bias = qkeras_layers.quantized_weights(layer)
     bias = np.zeros(kernel.shape[1]) if bias is None else bias
-    kernel_fraction = _fraction(kernel)
+    kernel_fraction = qkeras_layers.fraction_bits(kernel)
     # Sums have the fraction of the products, or the bias's where that is finer.
-    out = max(fraction + kernel_fraction, _fraction(bias))
+    out = max(fraction + kernel_fraction, qkeras_layers.fraction_bits(bias))
     whole = np.ldexp(kernel, out - fraction)
     offset = np.ldexp(bias, out)
     bound = int(np.ceil((np.abs(whole).sum(axis=0) * largest + np.abs(offset)).max()))
@@ -207,9 +211,3 @@ def _carrier(name: str, largest: int) -> str:
         if largest <= 1 << bits:
             return dtype
     raise UnsupportedError(f"layer {name!r}: sums may need {largest.bit_length()} bits, 62 are the most")
-
-
-def _fraction(values: NDArray[np.float64]) -> int:
-    """Fraction bits that the values use; they are multiples of 2^-40."""
-    used = int(np.bitwise_or.reduce(np.ldexp(values, 40).astype(np.int64).ravel()))
-    return 40 - ((used & -used).bit_length() - 1) if used else 0

@@ -33,8 +33,8 @@ def load_reference(project: FirmwareProject) -> keras.Model:
         InputError: `model.keras` is not the network of the manifest any more.
     """
     import keras
-    import qkeras  # noqa: F401  registers the layers
 
+    qkeras_layers.register_layers()
     path = project.folder / "model.keras"
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -81,9 +81,12 @@ def _check_exact(model: keras.Model) -> None:
             case "QDense":
                 kernel, bias = qkeras_layers.quantized_weights(layer)
                 largest *= float(np.abs(kernel).sum(axis=0).max())
-                step *= _step_of(kernel)
+                step *= 2.0 ** -qkeras_layers.fraction_bits(kernel)
                 if bias is not None:
-                    largest, step = largest + float(np.abs(bias).max()), min(step, _step_of(bias))
+                    largest, step = (
+                        largest + float(np.abs(bias).max()),
+                        min(step, 2.0 ** -qkeras_layers.fraction_bits(bias)),
+                    )
                 _require_53_bits(layer.name, largest, step)
                 if not qkeras_layers.is_linear(layer):
                     step, largest = _span(qkeras_layers.quantizer_format(layer.activation, layer.name))
@@ -100,12 +103,6 @@ def _require_53_bits(name: str, largest: float, step: float) -> None:
     bits = np.log2(max(largest / step, 1.0))
     if bits > 53:
         raise UnsupportedError(f"layer {name!r}: sums may need {bits:.0f} bits, float64 is exact to 53")
-
-
-def _step_of(values: Values) -> float:
-    """The largest power of two that all values are multiples of; they are multiples of 2^-40."""
-    used = int(np.bitwise_or.reduce(np.ldexp(values, 40).astype(np.int64).ravel()))
-    return float(np.ldexp(float(used & -used), -40)) if used else 1.0
 
 
 @contextmanager

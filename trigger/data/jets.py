@@ -294,11 +294,6 @@ def flattening_weights(
     return weights
 
 
-def effective_number(weights: NDArray[np.float64]) -> float:
-    """Number of unweighted entries with the same statistical power: (sum w)^2 / sum w^2 (Kish, 1965)."""
-    return float(weights.sum() ** 2 / np.square(weights).sum())
-
-
 def _check_columns(
     length: int, labels: NDArray[np.int64], class_names: tuple[str, ...], weights: NDArray[np.float64],
     events: NDArray[np.int64],
