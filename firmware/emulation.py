@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from firmware import vectors
+from firmware.backends import qkeras_layers
 from firmware.engines import cpp, integer
 from firmware.engines import keras as reference
 from firmware.project import FirmwareProject
@@ -166,7 +167,7 @@ def emulate(
     """
     before = project.digest()
     model = reference.load_reference(project)
-    steps = integer.plan(model, project.contract.common_format)
+    walk = integer.build(qkeras_layers.circuit(model, project.contract.common_format))
     physics = project.physics_codes()
     groups = [
         *([vectors.from_codes("physics", physics, project.contract)] if physics is not None else []),
@@ -180,7 +181,7 @@ def emulate(
     for number, group in enumerate(groups, 1):
         expected = reference.run(project, model, group.values)
         distinct.update(map(bytes, np.unique(expected, axis=0)[:3]))
-        agreements.append(_compare("integer", group, expected, integer.run(project, steps, group.codes), project))
+        agreements.append(_compare("integer", group, expected, integer.run(project, walk, group.codes), project))
         found = cpp.run(project, group.codes, threads)
         agreements.append(_compare("cpp", group, expected, found, project))
         if group.name == "physics":

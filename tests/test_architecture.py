@@ -27,7 +27,7 @@ DOORS = {
         "models/quantization.py",
         "firmware/backends/qkeras_layers.py",
     ],
-    "keras": ["models/", "firmware/backends/", "firmware/engines/keras.py", "trigger/app/console.py"],
+    "keras": ["models/", "firmware/backends/", "firmware/engines/", "trigger/app/console.py"],
     "hls4ml": ["firmware/backends/hls"],
     "alkaid": ["firmware/backends/rtl"],
     "subprocess": ["firmware/tools.py"],

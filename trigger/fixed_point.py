@@ -131,10 +131,14 @@ class FixedPoint:
 
     @cached_property
     def min_code(self) -> int:
-        """Lowest code that a result can take (symmetric saturation leaves the lowest of the register out)."""
+        """Lowest code that a result can take.
+
+        Symmetric saturation leaves the lowest of the register out, but not of a register that is a sign bit alone: so does
+        the C++ type.
+        """
         if not self.signed:
             return 0
-        return -(1 << (self.width - 1)) + (self.overflow is Overflow.SAT_SYM)
+        return -(1 << (self.width - 1)) + (self.overflow is Overflow.SAT_SYM and self.width > 1)
 
     @cached_property
     def max_code(self) -> int:

@@ -6,11 +6,13 @@ is an error that says what can.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware.circuit import Bounds, Cast, Circuit, Dense, Shape, Step, Sum
 from trigger.errors import InputError, UnsupportedError
 from trigger.fixed_point import FixedPoint, Overflow, Rounding
 
@@ -81,6 +83,55 @@ def chain(model: keras.Model) -> list[Any]:
         found.append(history.operation)
         tensor = sources[0]
     return found[::-1]
+
+
+def circuit(model: keras.Model, wire: FixedPoint) -> Circuit:
+    """Read a network into steps on integers.
+
+    Args:
+        model: A network that `check_network` accepts.
+        wire: Format of the input codes.
+
+    Raises:
+        UnsupportedError: The network is not accepted, or a sum may need more than 62 bits.
+    """
+    check_network(model)
+    shape = tuple(model.inputs[0].shape[1:])
+    steps: list[Step] = []
+    bounds = Bounds(*(np.full(shape, end, dtype=np.int64) for end in (wire.min_code, wire.max_code)))
+    fraction = wire.fraction
+    for layer in chain(model):
+        for step in _steps(layer, bounds, fraction):
+            steps.append(step)
+            bounds, fraction = step.bounds(bounds), step.fraction
+    return Circuit(shape, wire, tuple(steps))
+
+
+def _steps(layer: Any, bounds: Bounds, fraction: int) -> Iterator[Step]:
+    """What a layer does, given what comes in."""
+    match type(layer).__name__:
+        case "QActivation":
+            yield Cast(layer.name, bounds.source(fraction), quantizer_format(layer.activation, layer.name))
+        case "QDense":
+            dense = _dense(layer, fraction)
+            yield dense
+            if not is_linear(layer):
+                source = dense.bounds(bounds).source(dense.fraction)
+                yield Cast(layer.name, source, quantizer_format(layer.activation, layer.name))
+        case "GlobalAveragePooling1D":
+            yield Sum(layer.name, fraction + int(layer.input.shape[1]).bit_length() - 1)
+        case "Flatten" | "Reshape":
+            yield Shape(layer.name, tuple(layer.output.shape[1:]), fraction)
+
+
+def _dense(layer: Any, fraction: int) -> Dense:
+    kernel, bias = quantized_weights(layer)
+    bias = np.zeros(kernel.shape[1]) if bias is None else bias
+    # Sums have the fraction of the products, or the bias's where that is finer.
+    out = max(fraction + fraction_bits(kernel), fraction_bits(bias))
+    return Dense(
+        layer.name, np.ldexp(kernel, out - fraction).astype(np.int64), np.ldexp(bias, out).astype(np.int64), out
+    )
 
 
 def input_format(model: keras.Model) -> FixedPoint:

@@ -1,8 +1,9 @@
-"""Our own walk over the quantised network, in integers, independent of hls4ml and of Keras's arithmetic.
+"""Our own walk over the network, in integers, at the speed of matrix products.
 
-Numbers are integer codes all the way. Where every sum of a layer is proven to fit, from its integer weights and the range of
-its inputs, they are carried by float32 (24 bits) or float64 (53 bits), so that the products run at the speed of a matrix
-product; otherwise by int64. The proof is of the sum of *absolute* values, so it holds for partial sums in any order.
+The circuit itself computes in int64 and is right by its looks; that is the oracle, and the form for circuits that cannot be
+carried otherwise. For speed the same steps are compiled by XLA on floating-point numbers that hold integers: for each sum it
+is proven, from the integer weights and the bounds of its inputs, that every partial sum in any order is exact in float32
+(24 bits) or float64 (53 bits).
 
 References:
     Integers up to 2^24 and 2^53 are exact in IEEE 754 binary32 and binary64: doi:10.1109/IEEESTD.2019.8766229.
@@ -10,204 +11,182 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware.backends import qkeras_layers
+from firmware.circuit import Bounds, Cast, Circuit, Dense, Shape, Step, Sum
 from firmware.project import FirmwareProject
-from trigger.errors import InputError, UnsupportedError
-from trigger.fixed_point import MAX_WIDTH, Codes, FixedPoint
+from trigger.errors import ToolError
+from trigger.fixed_point import Codes, Overflow, Rounding
 
-if TYPE_CHECKING:
-    import keras
-
-_BLOCK = 4096
-_EXACT = (("float32", 24), ("float64", 53), ("int64", 62))
+_BLOCK = 1 << 15
+_PROBE = 256
+_EXACT = (("float32", 24), ("float64", 53))
 """What carries integers, and up to how many bits exactly."""
 
 
 @dataclass(frozen=True)
-class Cast:
-    """Round to nearest, ties to even, and saturate.
+class Proof:
+    """What carries the sums of a layer.
 
     Attributes:
-        name: The layer.
-        form: The format that is cast to.
-        fraction: Fraction bits of what is cast.
+        layer: Name of the layer.
+        bits: Bits that the largest partial sum may need, without the sign.
+        carrier: `float32`, `float64` or `int64`.
     """
 
-    name: str
-    form: FixedPoint
-    fraction: int
-
-    def __call__(self, codes: NDArray[Any]) -> NDArray[Any]:
-        """Codes of the format."""
-        low, high, shift = self.form.min_code, self.form.max_code, self.fraction - self.form.fraction
-        if shift > 0 and codes.dtype == np.int64:
-            return self.form.cast(codes, FixedPoint(True, MAX_WIDTH - 1 - self.fraction, self.fraction))
-        rounded: NDArray[Any]
-        if shift > 0:
-            rounded = np.rint(codes * codes.dtype.type(2.0**-shift))
-        else:
-            up = 1 << -shift
-            near = np.clip(codes, low // up - 1, high // up + 1)  # what saturates need not overflow first
-            rounded = near * codes.dtype.type(up)
-        clipped: NDArray[Any] = np.clip(rounded, low, high)
-        return clipped
-
-
-@dataclass(frozen=True)
-class Product:
-    """A matrix product with a bias, in integer weights.
-
-    Attributes:
-        name: The layer.
-        kernel: Integer weights, shape `(inputs, outputs)`, in the type that is proven to carry every sum.
-        bias: Integer biases in units of the sums, shape `(outputs,)`, in the same type.
-        bits: What the proof found that the largest sum may need, without the sign.
-    """
-
-    name: str
-    kernel: NDArray[Any]
-    bias: NDArray[Any]
+    layer: str
     bits: int
+    carrier: str
 
-    def __call__(self, codes: NDArray[Any]) -> NDArray[Any]:
-        """Sums of products over the last axis."""
-        result: NDArray[Any] = codes.astype(self.kernel.dtype, copy=False) @ self.kernel + self.bias
-        return result
-
-
-@dataclass(frozen=True)
-class Sum:
-    """The sum over the second axis; the mean is the same codes with another binary point."""
-
-    name: str
-    dtype: str
-
-    def __call__(self, codes: NDArray[Any]) -> NDArray[Any]:
-        """Sums, shape `(events, channels)`."""
-        result: NDArray[Any] = codes.astype(self.dtype, copy=False).sum(axis=1)
-        return result
+    def __str__(self) -> str:
+        """As a sentence."""
+        return f"{self.carrier}: sums of at most {self.bits} bits"
 
 
-@dataclass(frozen=True)
-class Shape:
-    """Another shape of the same numbers."""
-
-    name: str
-    shape: tuple[int, ...]
-
-    def __call__(self, codes: NDArray[Any]) -> NDArray[Any]:
-        """The same codes."""
-        return codes.reshape(len(codes), *self.shape)
+def prove(circuit: Circuit) -> tuple[Proof, ...]:
+    """For each step what carries it: the narrowest type in which nothing is rounded."""
+    proofs = []
+    for step, given in zip(circuit.steps, circuit.bounds(), strict=False):
+        largest = _largest(step, given)
+        carrier = next((dtype for dtype, bits in _EXACT if largest is not None and largest <= 1 << bits), "int64")
+        proofs.append(Proof(step.layer, (largest or given.largest).bit_length(), carrier))
+    return tuple(proofs)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A network as steps on integers.
+def sums(circuit: Circuit) -> dict[str, Proof]:
+    """The proofs of the layers that add."""
+    found = zip(circuit.steps, prove(circuit), strict=True)
+    return {step.layer: proof for step, proof in found if isinstance(step, Dense | Sum)}
+
+
+@dataclass(frozen=True, eq=False)
+class Engine:
+    """A circuit that is ready to run.
 
     Attributes:
-        steps: From input to output.
-        fraction: Fraction bits of the outputs.
+        circuit: The network.
+        proofs: What carries each step.
+        compiled: The steps compiled by XLA; `None` where a step is carried by int64 alone.
     """
 
-    steps: tuple[Cast | Product | Sum | Shape, ...]
-    fraction: int
+    circuit: Circuit
+    proofs: tuple[Proof, ...]
+    compiled: Callable[[NDArray[Any]], NDArray[Any]] | None
 
-    def proofs(self) -> dict[str, str]:
-        """For each matrix product, what carries it and why that is exact."""
-        return {
-            step.name: f"{step.kernel.dtype}: sums of at most {step.bits} bits"
-            for step in self.steps
-            if isinstance(step, Product)
-        }
+    def __call__(self, codes: Codes, threads: int = 2) -> Codes:
+        """Output codes of the circuit, shape `(events, outputs)`."""
+        return self.circuit(codes) if self.compiled is None else _in_blocks(self.compiled, self.circuit, codes, threads)
+
+    @property
+    def form(self) -> str:
+        """`xla` or `numpy`."""
+        return "numpy" if self.compiled is None else "xla"
 
 
-def plan(model: keras.Model, wire: FixedPoint) -> Plan:
-    """Read a network into steps on integers and prove what carries each of them.
-
-    Args:
-        model: A network that `qkeras_layers.check_network` accepts.
-        wire: Format of the input codes.
+def build(circuit: Circuit) -> Engine:
+    """Compile a circuit, where its proofs allow it.
 
     Raises:
-        UnsupportedError: A sum may need more than 62 bits.
+        ToolError: What was compiled differs from the circuit; nothing is computed then.
     """
-    qkeras_layers.check_network(model)
-    steps: list[Cast | Product | Sum | Shape] = []
-    fraction, largest = wire.fraction, max(-wire.min_code, wire.max_code)
-    for layer in qkeras_layers.chain(model):
-        kind, cast = type(layer).__name__, None
-        if kind == "QActivation":
-            cast = qkeras_layers.quantizer_format(layer.activation, layer.name)
-        elif kind == "QDense":
-            step, fraction, largest = _product(layer, fraction, largest)
-            steps.append(step)
-            if not qkeras_layers.is_linear(layer):
-                cast = qkeras_layers.quantizer_format(layer.activation, layer.name)
-        elif kind == "GlobalAveragePooling1D":
-            entries = int(layer.input.shape[1])
-            largest *= entries
-            fraction += entries.bit_length() - 1
-            steps.append(Sum(layer.name, _carrier(layer.name, largest)))
-        elif kind in ("Flatten", "Reshape"):
-            steps.append(Shape(layer.name, tuple(layer.output.shape[1:])))
-        if cast is not None:
-            steps.append(Cast(layer.name, cast, fraction))
-            fraction, largest = cast.fraction, max(-cast.min_code, cast.max_code)
-    return Plan(tuple(steps), fraction)
+    proofs = prove(circuit)
+    if any(proof.carrier == "int64" for proof in proofs):
+        return Engine(circuit, proofs, None)
+    engine = Engine(circuit, proofs, _compile(circuit, proofs))
+    generator = np.random.default_rng(1)
+    inputs = int(np.prod(circuit.shape))
+    probe = generator.integers(circuit.wire.min_code, circuit.wire.max_code, (_PROBE, inputs), endpoint=True)
+    if not np.array_equal(engine(probe), circuit(probe)):
+        raise ToolError(
+            "the compiled integer engine differs from its oracle: the Keras backend does not compute exactly"
+        )
+    return engine
 
 
-def run(project: FirmwareProject, steps: Plan, codes: Codes) -> Codes:
-    """Output codes of the network, shape `(events, outputs)`.
-
-    Args:
-        project: Gives the shape of the input and the format of the output.
-        steps: From `plan`.
-        codes: Input codes, shape `(events, inputs)`.
+def run(project: FirmwareProject, engine: Engine, codes: Codes) -> Codes:
+    """Output codes of the network in the format of the firmware's port, shape `(events, outputs)`.
 
     Raises:
         InputError: An output is not a number of the firmware's output format.
     """
-    parts = []
-    for start in range(0, len(codes), _BLOCK):
-        x: NDArray[Any] = codes[start : start + _BLOCK].reshape(-1, *project.contract.network_shape).astype(np.float64)
-        for step in steps.steps:
-            x = step(x)
-        parts.append(x.reshape(len(x), -1).astype(np.int64))
-    port = project.manifest.outputs.fixed_point
-    found = np.concatenate(parts)
-    shift = port.fraction - steps.fraction
-    aligned = found << shift if shift >= 0 else found >> -shift
-    if (
-        (shift < 0 and (aligned << -shift != found).any())
-        or (aligned < port.min_code).any()
-        or (aligned > port.max_code).any()
-    ):
-        raise InputError(f"outputs of the network are not numbers of the firmware's output port, {port}")
-    return aligned
+    return engine.circuit.to_port(engine(codes), project.manifest.outputs.fixed_point)
 
 
-def _product(layer: Any, fraction: int, largest: int) -> tuple[Product, int, int]:
-    kernel, bias = qkeras_layers.quantized_weights(layer)
-    bias = np.zeros(kernel.shape[1]) if bias is None else bias
-    kernel_fraction = qkeras_layers.fraction_bits(kernel)
-    # Sums have the fraction of the products, or the bias's where that is finer.
-    out = max(fraction + kernel_fraction, qkeras_layers.fraction_bits(bias))
-    whole = np.ldexp(kernel, out - fraction)
-    offset = np.ldexp(bias, out)
-    bound = int(np.ceil((np.abs(whole).sum(axis=0) * largest + np.abs(offset)).max()))
-    dtype = _carrier(layer.name, bound)
-    return Product(layer.name, whole.astype(dtype), offset.astype(dtype), bound.bit_length()), out, bound
+def _largest(step: Step, given: Bounds) -> int | None:
+    """The largest integer that occurs inside a step, or `None` where only int64 will do."""
+    match step:
+        case Dense():
+            return max(step.partial(given), given.largest)
+        case Sum():
+            return given.largest * len(given.low)
+        case Shape():
+            return given.largest
+        case Cast():
+            up = step.form.fraction - step.source.fraction
+            nearest = step.form.rounding is Rounding.RND_CONV or up >= 0
+            clips = step.form.overflow in (Overflow.SAT, Overflow.SAT_SYM)
+            return max(given.largest, 2 * (step.form.max_code - step.form.min_code)) if nearest and clips else None
+        case _:
+            return None
 
 
-def _carrier(name: str, largest: int) -> str:
-    """The fastest type that carries integers up to `largest` exactly."""
-    for dtype, bits in _EXACT:
-        if largest <= 1 << bits:
-            return dtype
-    raise UnsupportedError(f"layer {name!r}: sums may need {largest.bit_length()} bits, 62 are the most")
+def _compile(circuit: Circuit, proofs: tuple[Proof, ...]) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """A function from float32 codes (float64, where float32 does not hold the inputs) to float codes, compiled by XLA."""
+    import keras
+    from keras import ops
+
+    def cast(step: Cast, x: Any) -> Any:
+        shift = step.form.fraction - step.source.fraction
+        if shift > 0:
+            near = ops.clip(x, float((step.form.min_code >> shift) - 1), float((step.form.max_code >> shift) + 1))
+            scaled = near * 2.0**shift
+        else:
+            scaled = ops.round(x * 2.0**shift) if shift else x  # ties to even
+        return ops.clip(scaled, float(step.form.min_code), float(step.form.max_code))
+
+    first = proofs[0].carrier
+    source = keras.Input(circuit.shape, dtype=first)
+    x, carrier = source, first
+    for step, proof in zip(circuit.steps, proofs, strict=True):
+        if proof.carrier != carrier:
+            x, carrier = ops.cast(x, proof.carrier), proof.carrier
+        match step:
+            case Cast():
+                x = cast(step, x)
+            case Dense():
+                x = ops.matmul(x, ops.convert_to_tensor(step.kernel.astype(carrier)))
+                x = ops.add(x, ops.convert_to_tensor(step.bias.astype(carrier)))
+            case Sum():
+                x = ops.sum(x, axis=1)
+            case Shape():
+                x = ops.reshape(x, (-1, *step.shape))
+    model = keras.Model(source, x)
+    model.compile(jit_compile=True)
+
+    def call(codes: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(model.predict_on_batch(codes.astype(first)))
+
+    return call
+
+
+def _in_blocks(compiled: Callable[[NDArray[Any]], NDArray[Any]], circuit: Circuit, codes: Codes, threads: int) -> Codes:
+    """Blocks of one size, so that one compilation serves them all; while one is computed the next is converted."""
+    size = _PROBE if len(codes) <= _PROBE else _BLOCK
+
+    def one(start: int) -> Codes:
+        block = codes[start : start + size].reshape(-1, *circuit.shape)
+        missing = size - len(block)
+        if missing:
+            block = np.concatenate([block, np.zeros((missing, *circuit.shape), dtype=block.dtype)])
+        return compiled(block).reshape(size, -1)[: size - missing].astype(np.int64)
+
+    if len(codes) == 0:
+        return circuit(codes)
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        return np.concatenate(list(pool.map(one, range(0, len(codes), size))))

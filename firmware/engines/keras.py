@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from firmware.backends import qkeras_layers
+from firmware.engines import integer
 from firmware.project import FirmwareProject
 from trigger.digest import network_digest
 from trigger.errors import InputError, ToolError, UnsupportedError
-from trigger.fixed_point import Codes, FixedPoint, Values
+from trigger.fixed_point import Codes, Values
 
 if TYPE_CHECKING:
     import keras
@@ -58,7 +59,7 @@ def run(project: FirmwareProject, model: keras.Model, values: Values) -> Codes:
         InputError: An output is not a number of the firmware's output format: formats and network do not belong together.
         ToolError: The Keras backend does not compute in float64.
     """
-    _check_exact(model)
+    _check_exact(model, project)
     shaped = values.reshape(len(values), *project.contract.network_shape)
     with _float64():
         reference = qkeras_layers.float64_reference(model)
@@ -71,38 +72,11 @@ def run(project: FirmwareProject, model: keras.Model, values: Values) -> Codes:
     return project.manifest.outputs.fixed_point.codes_of_exact(np.concatenate(parts))
 
 
-def _check_exact(model: keras.Model) -> None:
-    """Bound the sums of every layer, in units of their last place, from its weights and the formats before it."""
-    step, largest = 1.0, 0.0
-    for layer in qkeras_layers.chain(model):
-        match type(layer).__name__:
-            case "QActivation":
-                step, largest = _span(qkeras_layers.quantizer_format(layer.activation, layer.name))
-            case "QDense":
-                kernel, bias = qkeras_layers.quantized_weights(layer)
-                largest *= float(np.abs(kernel).sum(axis=0).max())
-                step *= 2.0 ** -qkeras_layers.fraction_bits(kernel)
-                if bias is not None:
-                    largest, step = (
-                        largest + float(np.abs(bias).max()),
-                        min(step, 2.0 ** -qkeras_layers.fraction_bits(bias)),
-                    )
-                _require_53_bits(layer.name, largest, step)
-                if not qkeras_layers.is_linear(layer):
-                    step, largest = _span(qkeras_layers.quantizer_format(layer.activation, layer.name))
-            case "GlobalAveragePooling1D":
-                _require_53_bits(layer.name, largest * layer.input.shape[1], step)
-                step /= layer.input.shape[1]
-
-
-def _span(form: FixedPoint) -> tuple[float, float]:
-    return form.step, max(-form.min_value, form.max_value)
-
-
-def _require_53_bits(name: str, largest: float, step: float) -> None:
-    bits = np.log2(max(largest / step, 1.0))
-    if bits > 53:
-        raise UnsupportedError(f"layer {name!r}: sums may need {bits:.0f} bits, float64 is exact to 53")
+def _check_exact(model: keras.Model, project: FirmwareProject) -> None:
+    """Bound every partial sum, in units of its last place, from the integer weights and the formats before it."""
+    for proof in integer.sums(qkeras_layers.circuit(model, project.contract.common_format)).values():
+        if proof.bits > 53:
+            raise UnsupportedError(f"layer {proof.layer!r}: sums may need {proof.bits} bits, float64 is exact to 53")
 
 
 @contextmanager

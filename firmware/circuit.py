@@ -1,0 +1,400 @@
+"""A network as a circuit: steps on integer codes, each with its exact arithmetic and its bounds.
+
+This is our own reading of a network, independent of the libraries that write firmware. Every step can be called on codes
+(int64, nothing is rounded that is not said to be) and can say which interval its outputs lie in, given that of its inputs.
+
+References:
+    Interval arithmetic: R. E. Moore, R. B. Kearfott, M. J. Cloud, doi:10.1137/1.9780898717716.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trigger.errors import InputError, UnsupportedError
+from trigger.fixed_point import MAX_WIDTH, Codes, FixedPoint, Overflow
+
+CARRIED = 62
+"""Bits of the largest sum that int64 carries with certainty."""
+_BLOCK = 4096
+_PRODUCTS = 1 << 22
+"""Products held at once where each of them is cast."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What the codes of a tensor lie between, ends included; both of the tensor's shape."""
+
+    low: Codes
+    high: Codes
+
+    @property
+    def largest(self) -> int:
+        """The largest absolute value."""
+        return max(-int(self.low.min()), int(self.high.max()))
+
+    def source(self, fraction: int) -> FixedPoint:
+        """The narrowest format that holds all of them."""
+        signed = bool(self.low.min() < 0)
+        bits = max((~int(self.low.min()) if signed else 0).bit_length(), int(self.high.max()).bit_length(), 1 - signed)
+        return FixedPoint(signed, bits - fraction, fraction)
+
+
+@dataclass(frozen=True)
+class Cast:
+    """An assignment to another format.
+
+    Attributes:
+        layer: Name of the layer.
+        source: A format that holds everything that is cast.
+        form: The format that is cast to.
+    """
+
+    layer: str
+    source: FixedPoint
+    form: FixedPoint
+
+    @property
+    def fraction(self) -> int:
+        """Fraction bits of the outputs."""
+        return self.form.fraction
+
+    def __call__(self, codes: Codes) -> Codes:
+        """Codes of the format."""
+        shift = self.form.fraction - self.source.fraction
+        if shift > 0 and self.form.overflow in (Overflow.SAT, Overflow.SAT_SYM):
+            # What saturates need not overflow first.
+            near = np.clip(codes, (self.form.min_code >> shift) - 1, (self.form.max_code >> shift) + 1)
+            clipped: Codes = np.clip(near << shift, self.form.min_code, self.form.max_code)
+            return clipped
+        return self.form.cast(codes, self.source)
+
+    def bounds(self, given: Bounds) -> Bounds:
+        """Casts that saturate keep order; one that wraps may give anything as soon as one code wraps."""
+        low, high = self(given.low), self(given.high)
+        if self.form.overflow in (Overflow.WRAP, Overflow.SAT_ZERO):
+            lost = self.overflows(given.low) | self.overflows(given.high)
+            low = np.where(lost, self.form.min_code, low)
+            high = np.where(lost, self.form.max_code, high)
+        return Bounds(low, high)
+
+    def overflows(self, codes: Codes) -> NDArray[np.bool_]:
+        """Which codes do not fit the format after rounding."""
+        wide = FixedPoint(True, CARRIED - 3 - self.form.fraction, self.form.fraction, self.form.rounding)
+        shift = self.form.fraction - self.source.fraction
+        if shift > 0:
+            top, bottom = self.form.max_code >> shift, -((-self.form.min_code) >> shift)
+            return np.asarray((codes > top) | (codes < bottom))
+        rounded = wide.cast(codes, self.source)
+        return np.asarray((rounded > self.form.max_code) | (rounded < self.form.min_code))
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """Sums of products over the last axis, nothing rounded.
+
+    Attributes:
+        layer: Name of the layer.
+        kernel: Integer weights, shape `(inputs, outputs)`.
+        bias: Integer biases in units of the sums, shape `(outputs,)`.
+        fraction: Fraction bits of the sums.
+    """
+
+    layer: str
+    kernel: Codes
+    bias: Codes
+    fraction: int
+
+    def __call__(self, codes: Codes) -> Codes:
+        """The sums."""
+        result: Codes = codes @ self.kernel + self.bias
+        return result
+
+    def bounds(self, given: Bounds) -> Bounds:
+        """Every input at its own worst end."""
+        self.partial(given)
+        up, down = np.maximum(self.kernel, 0), np.minimum(self.kernel, 0)
+        low = given.low @ up + given.high @ down + self.bias
+        return Bounds(low, given.high @ up + given.low @ down + self.bias)
+
+    def partial(self, given: Bounds) -> int:
+        """The largest absolute value of any partial sum in any order.
+
+        Raises:
+            UnsupportedError: More than 62 bits.
+        """
+        largest = np.maximum(np.abs(given.low), np.abs(given.high)).astype(np.float64)
+        sums = largest @ np.abs(self.kernel).astype(np.float64) + np.abs(self.bias).astype(np.float64)
+        return _carried(self.layer, float(sums.max()))
+
+
+@dataclass(frozen=True, eq=False)
+class Accumulate:
+    """Sums of products in a declared accumulator: each product is cast to it before it is added, and every sum is cast.
+
+    Attributes:
+        layer: Name of the layer.
+        kernel: Integer weights, shape `(inputs, outputs)`.
+        bias: Biases as codes of the accumulator, shape `(outputs,)`.
+        product: The format of an exact product.
+        form: The accumulator.
+    """
+
+    layer: str
+    kernel: Codes
+    bias: Codes
+    product: FixedPoint
+    form: FixedPoint
+
+    @property
+    def fraction(self) -> int:
+        """Fraction bits of the sums."""
+        return self.form.fraction
+
+    def products(self, codes: Codes) -> Codes:
+        """Every product as a code of the accumulator, shape `(..., inputs, outputs)`."""
+        return self.form.cast(codes[..., :, None] * self.kernel, self.product)
+
+    def __call__(self, codes: Codes) -> Codes:
+        """The accumulators, shape `(..., outputs)`; added in the order of the inputs, after the bias."""
+        flat = codes.reshape(-1, codes.shape[-1])
+        block = max(1, _PRODUCTS // self.kernel.size)
+        parts = [self._sum(flat[start : start + block]) for start in range(0, len(flat), block)]
+        return np.concatenate(parts).reshape(*codes.shape[:-1], self.kernel.shape[1])
+
+    def _sum(self, codes: Codes) -> Codes:
+        products = self.products(codes)
+        wide = FixedPoint(True, MAX_WIDTH - 1 - self.form.fraction, self.form.fraction)
+        if self.form.overflow is Overflow.WRAP:  # wrapping once or every time is the same
+            return self.form.cast(self.bias + products.sum(axis=-2), wide)
+        total = np.broadcast_to(self.bias, (len(codes), self.kernel.shape[1])).copy()
+        for index in range(products.shape[-2]):
+            total = self.form.cast(total + products[:, index], wide)
+        return total
+
+    def bounds(self, given: Bounds) -> Bounds:
+        """The ends of the format where a sum may overflow."""
+        low, high, fits = self.exact(given)
+        return Bounds(np.where(fits, low, self.form.min_code), np.where(fits, high, self.form.max_code))
+
+    def exact(self, given: Bounds) -> tuple[Codes, Codes, NDArray[np.bool_]]:
+        """Bounds of the sums of cast products if the accumulator were wide enough, and whether it is wide enough.
+
+        Where the accumulator wraps the order does not matter and only the whole sum has to fit; where it saturates every
+        partial sum has to.
+        """
+        ends = np.stack([given.low[..., :, None] * self.kernel, given.high[..., :, None] * self.kernel])
+        cast = Cast(self.layer, self.product, self.form)
+        own = np.stack([cast(ends[0]), cast(ends[1])])
+        lost = (cast.overflows(ends[0]) | cast.overflows(ends[1])).any(axis=-2)
+        low = np.cumsum(own.min(axis=0), axis=-2) + self.bias
+        high = np.cumsum(own.max(axis=0), axis=-2) + self.bias
+        if self.form.overflow is Overflow.WRAP:
+            low, high = low[..., -1:, :], high[..., -1:, :]
+        fits = (low >= self.form.min_code).all(axis=-2) & (high <= self.form.max_code).all(axis=-2) & ~lost
+        return low[..., -1, :], high[..., -1, :], np.asarray(fits)
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """Channel by channel a factor and an offset, nothing rounded: batch normalisation.
+
+    Attributes:
+        layer: Name of the layer.
+        factor: Integer factors, shape `(channels,)`.
+        offset: Integer offsets in units of the products, shape `(channels,)`.
+        fraction: Fraction bits of the result.
+    """
+
+    layer: str
+    factor: Codes
+    offset: Codes
+    fraction: int
+
+    def __call__(self, codes: Codes) -> Codes:
+        """The scaled codes."""
+        result: Codes = codes * self.factor + self.offset
+        return result
+
+    def bounds(self, given: Bounds) -> Bounds:
+        """Either end, whichever way the factor turns it."""
+        ends = np.stack([self(given.low), self(given.high)])
+        return Bounds(ends.min(axis=0), ends.max(axis=0))
+
+
+@dataclass(frozen=True)
+class Relu:
+    """Negative numbers times a slope, nothing rounded.
+
+    Attributes:
+        layer: Name of the layer.
+        slope: Integer slope, in units of `2**-slope_fraction`; 0 for the plain ReLU.
+        slope_fraction: Fraction bits of the slope; the result has so many more than what is given.
+        fraction: Fraction bits of the result.
+    """
+
+    layer: str
+    slope: int
+    slope_fraction: int
+    fraction: int
+
+    def __call__(self, codes: Codes) -> Codes:
+        """The rectified codes."""
+        result: Codes = np.where(codes > 0, codes << self.slope_fraction, codes * self.slope)
+        return result
+
+    def bounds(self, given: Bounds) -> Bounds:
+        """Both ends, and 0 where it lies between them."""
+        ends = np.stack([self(given.low), self(given.high), np.clip(0, self(given.low), self(given.high))])
+        return Bounds(ends.min(axis=0), ends.max(axis=0))
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A function by table: the argument is scaled, truncated to an index, clipped, and looked up.
+
+    Attributes:
+        layer: Name of the layer.
+        entries: Codes of the table, shape `(size,)`.
+        form: Format of the entries.
+        factor: What the argument's code is multiplied by.
+        shift: Fraction bits of that product; they are cut off towards 0.
+        offset: Added to the index.
+    """
+
+    layer: str
+    entries: Codes
+    form: FixedPoint
+    factor: int
+    shift: int
+    offset: int
+
+    @property
+    def fraction(self) -> int:
+        """Fraction bits of the entries."""
+        return self.form.fraction
+
+    def index(self, codes: Codes) -> Codes:
+        """Which entry each code looks up."""
+        scaled = codes * self.factor
+        whole = np.sign(scaled) * (np.abs(scaled) >> self.shift) if self.shift >= 0 else scaled << -self.shift
+        return np.clip(whole + self.offset, 0, len(self.entries) - 1)
+
+    def __call__(self, codes: Codes) -> Codes:
+        """The entries."""
+        found: Codes = self.entries[self.index(codes)]
+        return found
+
+    def bounds(self, given: Bounds) -> Bounds:
+        """The least and the greatest entry between the indices of the two ends."""
+        first, last = self.index(given.low), self.index(given.high)
+        low = np.array([self.entries[a : b + 1].min() for a, b in zip(first.flat, last.flat, strict=True)])
+        high = np.array([self.entries[a : b + 1].max() for a, b in zip(first.flat, last.flat, strict=True)])
+        return Bounds(low.reshape(first.shape), high.reshape(first.shape))
+
+
+@dataclass(frozen=True)
+class Sum:
+    """The sum over the first axis of an event; the mean over a power of two is the same codes with another binary point."""
+
+    layer: str
+    fraction: int
+
+    def __call__(self, codes: Codes) -> Codes:
+        """The sums, shape `(events, channels)`."""
+        result: Codes = codes.sum(axis=1)
+        return result
+
+    def bounds(self, given: Bounds) -> Bounds:
+        """All entries at the same end."""
+        _carried(self.layer, float(len(given.low)) * given.largest)
+        return Bounds(given.low.sum(axis=0), given.high.sum(axis=0))
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Another shape of the same numbers."""
+
+    layer: str
+    shape: tuple[int, ...]
+    fraction: int
+
+    def __call__(self, codes: Codes) -> Codes:
+        """The same codes."""
+        shaped: Codes = codes.reshape(len(codes), *self.shape)
+        return shaped
+
+    def bounds(self, given: Bounds) -> Bounds:
+        """The same bounds."""
+        return Bounds(given.low.reshape(self.shape), given.high.reshape(self.shape))
+
+
+Step = Cast | Dense | Accumulate | Scale | Relu | Table | Sum | Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Circuit:
+    """A network as steps on integers.
+
+    Attributes:
+        shape: Of an event at the input.
+        wire: Format of the input codes.
+        steps: From input to output.
+    """
+
+    shape: tuple[int, ...]
+    wire: FixedPoint
+    steps: tuple[Step, ...]
+
+    @property
+    def fraction(self) -> int:
+        """Fraction bits of the outputs."""
+        return self.steps[-1].fraction
+
+    def walk(self, codes: Codes) -> Iterator[tuple[Step, Codes]]:
+        """Every step with its output codes, shape `(events, ...)`."""
+        x = codes.reshape(-1, *self.shape)
+        for step in self.steps:
+            x = step(x)
+            yield step, x
+
+    def __call__(self, codes: Codes) -> Codes:
+        """Codes of the outputs, shape `(events, outputs)`, with `fraction` bits right of the point."""
+        parts = []
+        for start in range(0, max(len(codes), 1), _BLOCK):
+            block = codes[start : start + _BLOCK].reshape(-1, *self.shape)
+            for step in self.steps:
+                block = step(block)
+            parts.append(block.reshape(len(block), int(np.prod(block.shape[1:]))))
+        return np.concatenate(parts)
+
+    def bounds(self) -> list[Bounds]:
+        """What goes into the first step, and what comes out of each step, for any input codes."""
+        whole = np.full(self.shape, self.wire.min_code, dtype=np.int64)
+        found = [Bounds(whole, np.full(self.shape, self.wire.max_code, dtype=np.int64))]
+        for step in self.steps:
+            found.append(step.bounds(found[-1]))
+        return found
+
+    def to_port(self, codes: Codes, port: FixedPoint) -> Codes:
+        """Outputs as codes of the firmware's output format.
+
+        Raises:
+            InputError: One is not a number of that format: formats and network do not belong together.
+        """
+        shift = port.fraction - self.fraction
+        aligned = codes << shift if shift >= 0 else codes >> -shift
+        inexact = shift < 0 and bool((aligned << -shift != codes).any())
+        if inexact or (aligned < port.min_code).any() or (aligned > port.max_code).any():
+            raise InputError(f"outputs of the network are not numbers of the firmware's output port, {port}")
+        return aligned
+
+
+def _carried(layer: str, largest: float) -> int:
+    if largest >= 2.0**CARRIED:
+        raise UnsupportedError(f"layer {layer!r}: sums may need {np.log2(largest):.0f} bits, {CARRIED} are the most")
+    return int(np.ceil(largest))
