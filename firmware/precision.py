@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trigger.fixed_point import FixedPoint, Overflow, Rounding
+from trigger.fixed_point import MAX_WIDTH, FixedPoint, Overflow, Rounding
 
 
 def kbi(given: FixedPoint) -> tuple[NDArray[np.int16], NDArray[np.int16], NDArray[np.int16]]:
@@ -29,3 +30,13 @@ def from_hls4ml(precision: Any) -> FixedPoint:
         Rounding(rounding.name) if rounding is not None else Rounding.TRN,
         Overflow(overflow.name) if overflow is not None else Overflow.WRAP,
     )
+
+
+def typedefs(header: str) -> dict[str, FixedPoint]:
+    """The fixed-point types that a generated C++ header declares, by name."""
+    declared = {}
+    for spelled, name in re.findall(r"^typedef (ap_u?(?:fixed|int)<[^>]*>) (\w+);", header, re.MULTILINE):
+        fixed = re.sub(r"ap_(u?)int<(\d+)>", r"ap_\1fixed<\2,\2>", spelled)
+        if int(re.findall(r"\d+", fixed)[0]) <= MAX_WIDTH:
+            declared[name] = FixedPoint.parse(re.sub(r"(AP_\w+),0>$", r"\1>", fixed))
+    return declared

@@ -7,7 +7,7 @@ vivado_projects/<model>-<target>-<digest>/
   target.yaml        part, clock, backend
   model.keras        the reference
   firmware/          the sources that synthesis reads, with jetgate_contract.h: order and formats for C++
-  jetgate_bridge.cpp codes in, codes out, for emulation
+  jetgate_*          codes in, codes out, and taps on layers, for emulation
   vectors/           physics events in codes, where there are any
   build/             libraries, named by the digest of the sources they were built from
 ```
@@ -27,6 +27,7 @@ from zipfile import BadZipFile
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from firmware.precision import typedefs
 from firmware.target import Target
 from trigger import config
 from trigger.digest import SHORT, digest, file_digest, network_digest
@@ -158,6 +159,12 @@ class FirmwareProject:
         """Digest of the content: sources, network and contract, as they are now."""
         return digest(self.source_digests(), self.manifest.network, self.contract)
 
+    def accumulators(self) -> dict[str, FixedPoint]:
+        """Declared type of each layer's accumulator, as the sources are now."""
+        declared = typedefs((self.folder / "firmware" / "defines.h").read_text(encoding="utf-8"))
+        end = "_accum_t"
+        return {name.removesuffix(end): form for name, form in declared.items() if name.endswith(end)}
+
     def physics_codes(self) -> Codes | None:
         """The physics events that came with the project, shape `(events, inputs)`."""
         path = self.folder / "vectors" / "physics.npz"
@@ -173,7 +180,7 @@ class FirmwareProject:
 
 def source_files(folder: Path) -> list[str]:
     """Paths, below `folder`, of everything that is compiled or synthesised."""
-    files = [*(folder / "firmware").rglob("*"), *folder.glob("jetgate_bridge.cpp")]
+    files = [*(folder / "firmware").rglob("*"), *folder.glob("jetgate_*")]
     return sorted(
         str(path.relative_to(folder)) for path in files if path.suffix in (".h", ".hpp", ".cpp") and path.is_file()
     )
@@ -246,6 +253,7 @@ def _finish(
     (folder / "target.yaml").write_text(config.dump(target), encoding="utf-8")
     (folder / "firmware" / "jetgate_contract.h").write_text(_contract_header(contract), encoding="utf-8")
     (folder / "jetgate_bridge.cpp").write_text(_bridge(top, source, result), encoding="utf-8")
+    (folder / "jetgate_tap.h").write_text(_engine_source("tap.h"), encoding="utf-8")
     return Manifest(
         name=name, top=top, target=target.name, key=key, network=network_digest(model),
         inputs=PortRecord(name=source.name, cpp_type=source.cpp_type, format=str(source.format), elements=contract.names),
@@ -320,10 +328,13 @@ const char *const outputs[n_outputs] = {{{outputs}}};
 
 def _bridge(top: str, source: Port, result: Port) -> str:
     """C++ that takes and gives integer codes, so that no decimal text and no float lies between us and the firmware."""
-    template = (Path(__file__).parent / "engines" / "bridge.cpp").read_text(encoding="utf-8")
     names: Mapping[str, object] = {
         "TOP": top, "INPUT_TYPE": source.cpp_type, "INPUT_BITS": source.format.width, "N_INPUTS": source.size,
         "OUTPUT_TYPE": result.cpp_type, "OUTPUT_BITS": result.format.width, "N_OUTPUTS": result.size,
         "OUTPUT_RAW": "ap_int" if result.format.signed else "ap_uint",
     }  # fmt: skip
-    return re.sub(r"@(\w+)@", lambda match: str(names[match[1]]), template)
+    return re.sub(r"@(\w+)@", lambda match: str(names[match[1]]), _engine_source("bridge.cpp"))
+
+
+def _engine_source(name: str) -> str:
+    return (Path(__file__).parent / "engines" / name).read_text(encoding="utf-8")

@@ -37,3 +37,15 @@ extern "C" void jetgate_run(const int64_t *in, int64_t *out, size_t events, size
     for (auto &worker : pool)
         worker.join();
 }
+
+#ifdef JETGATE_TRACE
+thread_local int64_t *jetgate_cursor;
+
+extern "C" void jetgate_trace(const int64_t *in, int64_t *out, size_t events, size_t width) {
+    std::vector<int64_t> result(@N_OUTPUTS@);
+    for (size_t event = 0; event < events; event++) {
+        jetgate_cursor = out + event * width;
+        run_block(in + event * @N_INPUTS@, result.data(), 0, 1);
+    }
+}
+#endif

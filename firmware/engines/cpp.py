@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from firmware import tools
+from firmware.precision import typedefs
 from firmware.project import FirmwareProject
 from trigger.digest import SHORT, digest
 from trigger.errors import InputError, ToolError
 from trigger.files import replacing
-from trigger.fixed_point import Codes
+from trigger.fixed_point import Codes, FixedPoint
 
 # The four warnings that are switched off share one analysis, which takes g++ 12 fourteen of seventeen seconds on the long
 # lists of weights; the ap_types headers give no reason for them. Unknown -Wno- options are ignored by older compilers.
@@ -22,9 +26,9 @@ BUILD_TIMEOUT_S = 3600.0
 MAX_THREADS = 256
 
 
-def build_command(project: FirmwareProject, library: str) -> list[str]:
+def build_command(top: str, library: str) -> list[str]:
     """The compiler's command line, to be run in the project's folder."""
-    return ["g++", *FLAGS, f"firmware/{project.manifest.top}.cpp", "jetgate_bridge.cpp", "-o", library]
+    return ["g++", *FLAGS, top, "jetgate_bridge.cpp", "-o", library]
 
 
 def library_path(project: FirmwareProject) -> Path:
@@ -44,7 +48,8 @@ def build(project: FirmwareProject) -> Path:
     if not library.is_file():
         with replacing(library) as fresh:
             log = library.with_suffix(".log")
-            tools.run(build_command(project, str(fresh.absolute())), project.folder, log, BUILD_TIMEOUT_S)
+            command = build_command(f"firmware/{project.manifest.top}.cpp", str(fresh.absolute()))
+            tools.run(command, project.folder, log, BUILD_TIMEOUT_S)
     return library
 
 
@@ -63,23 +68,89 @@ def run(project: FirmwareProject, codes: Codes, threads: int = 1) -> Codes:
     n_inputs, n_outputs = len(project.manifest.inputs.elements), len(project.manifest.outputs.elements)
     if codes.ndim != 2 or codes.shape[1] != n_inputs:
         raise InputError(f"codes of shape {codes.shape} do not fit {n_inputs} inputs")
-    path = build(project)
-    try:
-        library = ctypes.CDLL(str(path.absolute()))
-    except OSError as error:
-        raise ToolError(f"{path}: the library cannot be loaded: {error}") from error
+    library = _load(build(project))
     library.jetgate_inputs.restype = library.jetgate_outputs.restype = ctypes.c_size_t
     if (library.jetgate_inputs(), library.jetgate_outputs()) != (n_inputs, n_outputs):
         raise InputError(f"{project.folder}: the firmware's ports are not those of the manifest")
+    return _call(library.jetgate_run, codes, n_outputs, max(1, min(threads, len(codes), MAX_THREADS)))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of the generated C++.
+
+    Attributes:
+        name: Its name, from the comment at its call.
+        size: Number of its outputs.
+        form: Their type.
+    """
+
+    name: str
+    size: int
+    form: FixedPoint
+
+
+def layers(project: FirmwareProject) -> tuple[tuple[Layer, ...], str]:
+    """The layers that the top function calls, and its source with a tap after each of them.
+
+    Raises:
+        InputError: The source does not look as hls4ml writes it.
+    """
+    path = project.folder / "firmware" / f"{project.manifest.top}.cpp"
+    source = path.read_text(encoding="utf-8")
+    types = typedefs((project.folder / "firmware" / "defines.h").read_text(encoding="utf-8"))
+    arrays = {name: (kind, size) for kind, name, size in re.findall(r"(\w+) (\w+)\[([\d*]+)\]", source)}
+    found: list[Layer] = []
+
+    def tap(match: re.Match[str]) -> str:
+        array, name = match[2], match[3]
+        kind, size = arrays.get(array, ("", "0"))
+        if kind not in types:
+            raise InputError(f"{path}: the array {array!r} of layer {name!r} is not declared as hls4ml does")
+        found.append(Layer(name, int(np.prod([int(one) for one in size.split("*")])), types[kind]))
+        return f"{match[0]}\n    jetgate_tap({array}, {found[-1].size});"
+
+    tapped = re.sub(r"^ *nnet::\w+<(.*)>\(\w+, (\w+)[^;]*\); // (\w+)$", tap, source, flags=re.MULTILINE)
+    if not found:
+        raise InputError(f"{path}: no layer is called as hls4ml does")
+    return tuple(found), f'#include "jetgate_tap.h"\n{tapped}'
+
+
+def trace(project: FirmwareProject, codes: Codes) -> list[tuple[Layer, Codes]]:
+    """Codes of the outputs of every layer of the firmware, each of shape `(events, size)`.
+
+    A copy of the top function is compiled with a tap after each layer; the sources that synthesis reads have none.
+
+    Raises:
+        ToolError: The copy cannot be built.
+        InputError: The sources are not as hls4ml writes them.
+    """
+    found, tapped = layers(project)
+    path = library_path(project)
+    library = path.with_name(f"{path.stem}-trace.so")
+    if not library.is_file():
+        with replacing(path.with_name(f"{path.stem}-trace.cpp")) as top:
+            top.write_text(tapped, encoding="utf-8")
+        with replacing(library) as fresh:
+            command = [*build_command(f"build/{path.stem}-trace.cpp", str(fresh.absolute())), "-DJETGATE_TRACE", "-Ifirmware"]
+            tools.run(command, project.folder, library.with_suffix(".log"), BUILD_TIMEOUT_S)
+    sizes = [layer.size for layer in found]
+    flat = _call(_load(library).jetgate_trace, codes, sum(sizes), sum(sizes))
+    return list(zip(found, np.split(flat, np.cumsum(sizes)[:-1], axis=1), strict=True))
+
+
+def _load(path: Path) -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL(str(path.absolute()))
+    except OSError as error:
+        raise ToolError(f"{path}: the library cannot be loaded: {error}") from error
+
+
+def _call(function: Any, codes: Codes, n_outputs: int, option: int) -> Codes:
     given = np.ascontiguousarray(codes, dtype=np.int64)
     result = np.empty((len(codes), n_outputs), dtype=np.int64)
     pointer = ctypes.POINTER(ctypes.c_int64)
-    library.jetgate_run.argtypes = [pointer, pointer, ctypes.c_size_t, ctypes.c_size_t]
-    library.jetgate_run.restype = None
-    library.jetgate_run(
-        given.ctypes.data_as(pointer),
-        result.ctypes.data_as(pointer),
-        len(given),
-        max(1, min(threads, len(given), MAX_THREADS)),
-    )
+    function.argtypes = [pointer, pointer, ctypes.c_size_t, ctypes.c_size_t]
+    function.restype = None
+    function(given.ctypes.data_as(pointer), result.ctypes.data_as(pointer), len(given), option)
     return result

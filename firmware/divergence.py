@@ -1,0 +1,298 @@
+"""Where two engines part, and why: the first layer in data-flow order whose codes differ, and a cause found by trying causes.
+
+The layers before the first difference agree, so what goes into it is the same for both sides. A cause is then a change of
+that one layer that gives exactly the other engine's codes for every event: it is found by making the change and looking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from firmware.circuit import Accumulate, Cast, Circuit, Dense, Step, Table
+from trigger.errors import InputError
+from trigger.fixed_point import MAX_WIDTH, Codes, FixedPoint, Overflow, Rounding
+
+_SHOWN = 12
+"""Steps of the histogram that are shown."""
+_EVENTS = 2000
+"""Events that causes are tried on."""
+INPUT = "input"
+
+
+@dataclass(frozen=True)
+class Tap:
+    """The codes of one layer's output, as an engine gave them.
+
+    Attributes:
+        name: What the engine calls the layer.
+        layer: Name of the network's layer whose output it is; where the engine does two in one, the last of them.
+        fraction: Fraction bits of the codes.
+        codes: Shape `(events, channels)`.
+    """
+
+    name: str
+    layer: str
+    fraction: int
+    codes: Codes
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first difference of an engine.
+
+    Attributes:
+        engine: Which.
+        vectors: Which vectors it was found on.
+        layer: First layer in data-flow order that differs.
+        event: First event in which it does.
+        channel: First channel of that event.
+        expected: Code of the reference there.
+        found: Code of the engine.
+        differing: Codes of the layer that differ.
+        compared: Codes of the layer that were compared.
+        histogram: How often the engine was off by so many steps; the most frequent ones.
+        causes: Changes of that layer, each of which explains every code of it; empty where none of those tried does.
+    """
+
+    engine: str
+    vectors: str
+    layer: str
+    event: int
+    channel: int
+    expected: int
+    found: int
+    differing: int
+    compared: int
+    histogram: Mapping[int, int]
+    causes: tuple[str, ...]
+
+    def sentence(self) -> str:
+        """For a person."""
+        cause = self.causes[0] if self.causes else "no single cause that was tried explains it"
+        return (
+            f"{self.engine} parts from the reference in layer {self.layer!r}: {self.differing:,} of {self.compared:,} codes, "
+            f"first in {self.vectors} event {self.event}, channel {self.channel}: {self.found} instead of {self.expected}; {cause}"
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """As JSON would hold it."""
+        return {**vars(self), "histogram": {str(step): count for step, count in self.histogram.items()}}
+
+
+def first_difference(
+    engine: str, vectors: str, circuit: Circuit, codes: Codes, taps: list[Tap]
+) -> Divergence | None:
+    """Compare an engine's layers with the circuit's, in the order in which data flows.
+
+    Args:
+        engine: Its name.
+        vectors: Name of the vectors.
+        circuit: The network, which gives the expected codes.
+        codes: Input codes, shape `(events, inputs)`.
+        taps: The engine's layers, in data-flow order.
+
+    Raises:
+        InputError: A tap is of a layer that is not in the network.
+    """
+    expected = expected_codes(circuit, codes, taps)
+    for index, (want, tap) in enumerate(zip(expected, taps, strict=True)):
+        wrong = want != tap.codes
+        if not wrong.any():
+            continue
+        event, channel = (int(one) for one in np.argwhere(wrong)[0])
+        steps, counts = np.unique((tap.codes - want)[wrong], return_counts=True)
+        order = np.argsort(-counts)[:_SHOWN]
+        before = taps[index - 1].layer if index else None
+        causes = tuple(explain(circuit, codes, before, tap))
+        return Divergence(
+            engine, vectors, tap.name, event, channel, int(want[event, channel]), int(tap.codes[event, channel]),
+            int(wrong.sum()), wrong.size, {int(steps[k]): int(counts[k]) for k in order}, causes,
+        )  # fmt: skip
+    return None
+
+
+def expected_codes(circuit: Circuit, codes: Codes, taps: list[Tap]) -> list[Codes]:
+    """The circuit's own codes at the taps, in their fractions."""
+    found: dict[str, tuple[int, Codes]] = {INPUT: (circuit.wire.fraction, codes)}
+    for step, out in circuit.walk(codes):
+        found[step.layer] = (step.fraction, out.reshape(len(out), int(np.prod(out.shape[1:]))))
+    expected = []
+    for tap in taps:
+        if tap.layer not in found:
+            raise InputError(f"layer {tap.layer!r} is not in the network; there are {', '.join(found)}")
+        own, out = found[tap.layer]
+        # A tap with fewer bits right of the point than the network has is compared on the bits that it has.
+        expected.append(out << (tap.fraction - own) if tap.fraction >= own else out >> (own - tap.fraction))
+    return expected
+
+
+def explain(circuit: Circuit, codes: Codes, before: str | None, tap: Tap) -> Iterator[str]:
+    """Changes of the steps between two taps that give the engine's codes."""
+    some = codes[:_EVENTS]
+    wanted = tap.codes[:_EVENTS]
+    names = [step.layer for step in circuit.steps]
+    last = len(names) - 1 - names[::-1].index(tap.layer) if tap.layer in names else -1
+    start = 0 if before in (None, INPUT) else len(names) - names[::-1].index(before)
+    x = some.reshape(-1, *circuit.shape)
+    for step in circuit.steps[:start]:
+        x = step(x)
+    steps = circuit.steps[start : last + 1]
+
+    def gives(changed: tuple[Step, ...]) -> bool:
+        y = x
+        for step in changed:
+            y = step(y)
+        shift = tap.fraction - changed[-1].fraction
+        y = y.reshape(len(y), -1)
+        aligned = y << shift if shift >= 0 else y >> -shift
+        return bool(np.array_equal(aligned, wanted))
+
+    for index, step in enumerate(steps):
+        for text, changed in _changes(step, x, wanted, steps, index):
+            try:
+                if gives((*steps[:index], changed, *steps[index + 1 :])):
+                    yield f"input cast, {text}" if start + index == 0 else text
+            except InputError:
+                continue  # the change is no format at all
+
+
+def _changes(step: Step, x: Codes, wanted: Codes, steps: tuple[Step, ...], index: int) -> Iterator[tuple[str, Step]]:
+    match step:
+        case Cast():
+            yield from _other_casts(step)
+        case Dense():
+            yield from _other_accumulators(step)
+            yield from _other_weights(step, x, wanted, steps, index)
+        case Accumulate():
+            yield from _other_sums(step)
+        case Table():
+            yield from _other_entries(step, x, wanted, steps, index)
+        case _:
+            return
+
+
+def _other_casts(step: Cast) -> Iterator[tuple[str, Step]]:
+    form = step.form
+    for overflow in Overflow:
+        if overflow is not form.overflow:
+            kind = "wrap" if overflow is Overflow.WRAP else "saturation"
+            yield f"{kind}: {overflow} instead of {form.overflow}", replace(step, form=replace(form, overflow=overflow))
+    for rounding in Rounding:
+        if rounding is not form.rounding:
+            changed = replace(step, form=replace(form, rounding=rounding))
+            yield f"rounding mode: {rounding} instead of {form.rounding}", changed
+    for shift in (1, -1, 2, -2):
+        moved = replace(form, integer=form.integer + shift, fraction=form.fraction - shift)
+        yield f"shift: the binary point is {shift:+d} bits off", replace(step, form=moved)
+    for bits in (1, -1, 2, -2):
+        if form.width + bits >= 1:
+            yield f"width: {bits:+d} fraction bits", replace(step, form=replace(form, fraction=form.fraction + bits))
+            yield f"width: {bits:+d} integer bits", replace(step, form=replace(form, integer=form.integer + bits))
+
+
+def _other_accumulators(step: Dense) -> Iterator[tuple[str, Step]]:
+    """An accumulator that is narrower than the sums: whole sums cast, or every product before it is added."""
+    reach = int(np.abs(step.kernel).sum(axis=0).max()).bit_length() + 24 - step.fraction
+    for integer in range(min(reach, MAX_WIDTH - 2 - step.fraction), -step.fraction, -1):
+        form = FixedPoint(True, integer, step.fraction)
+        product = FixedPoint(True, MAX_WIDTH - 1 - step.fraction, step.fraction)
+        yield f"accumulator too narrow: {integer + 1} integer bits", Accumulate(
+            step.layer, step.kernel, form.cast(step.bias, product), product, form
+        )
+    for lost in range(1, min(step.fraction, 12) + 1):
+        for rounding in (Rounding.TRN, Rounding.RND):
+            form = FixedPoint(True, MAX_WIDTH - 1 - step.fraction, step.fraction - lost, rounding)
+            product = FixedPoint(True, MAX_WIDTH - 1 - step.fraction, step.fraction)
+            yield f"product cast: each product loses {lost} bits ({rounding}) before it is added", Accumulate(
+                step.layer, step.kernel, form.cast(step.bias, product), product, form
+            )
+
+
+def _other_sums(step: Accumulate) -> Iterator[tuple[str, Step]]:
+    form = step.form
+    for what, mode in (("rounding", rounding) for rounding in Rounding if rounding is not form.rounding):
+        yield f"product cast: {mode} instead of {form.rounding}", replace(step, form=replace(form, **{what: mode}))
+    for overflow in Overflow:
+        if overflow is not form.overflow:
+            yield f"accumulator: {overflow} instead of {form.overflow}", replace(step, form=replace(form, overflow=overflow))
+    wide = replace(form, integer=MAX_WIDTH - 1 - form.fraction)
+    yield "accumulator too narrow: the other side's is wider", replace(step, form=wide)
+    fine = FixedPoint(True, MAX_WIDTH - 1 - step.product.fraction, step.product.fraction)
+    yield "product cast: the other side casts no product", Dense(
+        step.layer, step.kernel, step.bias << (fine.fraction - form.fraction), fine.fraction
+    )
+    for bits in (1, 2, 3, 4):
+        if form.width > bits:
+            yield f"accumulator too narrow: {bits} integer bits fewer", replace(
+                step, form=replace(form, integer=form.integer - bits)
+            )
+
+
+def _other_weights(
+    step: Dense, x: Codes, wanted: Codes, steps: tuple[Step, ...], index: int
+) -> Iterator[tuple[str, Step]]:
+    """One weight or one bias changed. Only channels that differ are looked at, and only if it is a single one."""
+    y = step(x)
+    rest = steps[index + 1 :]
+    own = _through(rest, y)
+    if own is None or own.shape != wanted.shape or y.reshape(len(y), -1).shape != wanted.shape:
+        return
+    channels = np.flatnonzero((own != wanted).any(axis=0))
+    if len(channels) != 1 or y.ndim != 2:
+        return
+    channel = int(channels[0])
+    for sign, bit in ((sign, bit) for bit in range(24) for sign in (1, -1)):
+        change = sign << bit
+        if _matches(rest, y, y[:, channel] + change, channel, wanted):
+            bias = step.bias.copy()
+            bias[channel] += change
+            yield f"bias of neuron {channel}: off by {change} steps of the sum", replace(step, bias=bias)
+        for source in range(step.kernel.shape[0]):
+            if _matches(rest, y, y[:, channel] + change * x[..., source], channel, wanted):
+                kernel = step.kernel.copy()
+                kernel[source, channel] += change
+                text = f"weight from {source} to neuron {channel}: {kernel[source, channel]} instead of {step.kernel[source, channel]}"
+                yield text, replace(step, kernel=kernel)
+
+
+def _through(rest: tuple[Step, ...], y: Codes) -> Codes | None:
+    for one in rest:
+        y = one(y)
+    return y.reshape(len(y), -1)
+
+
+def _matches(rest: tuple[Step, ...], y: Codes, column: Codes, channel: int, wanted: Codes) -> bool:
+    """Whether a changed column of sums gives the wanted codes; a few events are looked at first."""
+    for some in (slice(0, 64), slice(None)):
+        changed = column[some, None]
+        for one in rest:
+            if not isinstance(one, Cast):
+                return False
+            changed = one(changed)
+        if not np.array_equal(changed[:, 0], wanted[some, channel]):
+            return False
+    return True
+
+
+def _other_entries(
+    step: Table, x: Codes, wanted: Codes, steps: tuple[Step, ...], index: int
+) -> Iterator[tuple[str, Step]]:
+    """One entry of a table changed: the codes that differ all looked up the same entry and found the same."""
+    if index + 1 != len(steps):
+        return
+    flat = step(x).reshape(len(x), -1)
+    wrong = flat != wanted
+    looked_up = np.unique(step.index(x).reshape(len(x), -1)[wrong])
+    if len(looked_up) == 1 and len(np.unique(wanted[wrong])) == 1:
+        entries = step.entries.copy()
+        entries[looked_up[0]] = wanted[wrong][0]
+        yield f"table entry {looked_up[0]}: {entries[looked_up[0]]} instead of {step.entries[looked_up[0]]}", replace(
+            step, entries=entries
+        )
+
+
+Trace = Callable[[Codes], list[Tap]]
