@@ -255,14 +255,15 @@ class Relu:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A function by table: the argument is scaled, truncated to an index, clipped, and looked up.
+    """A function by table: the argument is scaled, cut off towards 0 to an index, clipped, and looked up.
 
     Attributes:
         layer: Name of the layer.
         entries: Codes of the table, shape `(size,)`.
         form: Format of the entries.
         factor: What the argument's code is multiplied by.
-        shift: Fraction bits of that product; they are cut off towards 0.
+        divisor: What the product is divided by; the quotient is cut off towards 0.
+        up: Bits that the quotient is shifted up by, for arguments without fraction bits.
         offset: Added to the index.
     """
 
@@ -270,7 +271,8 @@ class Table:
     entries: Codes
     form: FixedPoint
     factor: int
-    shift: int
+    divisor: int
+    up: int
     offset: int
 
     @property
@@ -281,8 +283,9 @@ class Table:
     def index(self, codes: Codes) -> Codes:
         """Which entry each code looks up."""
         scaled = codes * self.factor
-        whole = np.sign(scaled) * (np.abs(scaled) >> self.shift) if self.shift >= 0 else scaled << -self.shift
-        return np.clip(whole + self.offset, 0, len(self.entries) - 1)
+        whole = (np.sign(scaled) * (np.abs(scaled) // self.divisor)) << self.up
+        found: Codes = np.clip(whole + self.offset, 0, len(self.entries) - 1)
+        return found
 
     def __call__(self, codes: Codes) -> Codes:
         """The entries."""
@@ -295,6 +298,63 @@ class Table:
         low = np.array([self.entries[a : b + 1].min() for a, b in zip(first.flat, last.flat, strict=True)])
         high = np.array([self.entries[a : b + 1].max() for a, b in zip(first.flat, last.flat, strict=True)])
         return Bounds(low.reshape(first.shape), high.reshape(first.shape))
+
+
+@dataclass(frozen=True, eq=False)
+class Softmax:
+    """Exponentials and the inverse of their sum, by tables that are looked up by the leading bits of their arguments.
+
+    Attributes:
+        layer: Name of the layer.
+        stable: Whether the arguments are the distances from the largest one.
+        source: Format of what is given.
+        distance: Format of the argument of the exponential.
+        exponentials: Codes of that table, shape `(size,)`.
+        exponential: Their format.
+        accum: Format of the exponentials as they are added, and of their sum.
+        total: Format of the argument of the inverse.
+        inverses: Codes of that table, shape `(size,)`.
+        inverse: Their format.
+    """
+
+    layer: str
+    stable: bool
+    source: FixedPoint
+    distance: FixedPoint
+    exponentials: Codes
+    exponential: FixedPoint
+    accum: FixedPoint
+    total: FixedPoint
+    inverses: Codes
+    inverse: FixedPoint
+
+    @property
+    def fraction(self) -> int:
+        """Fraction bits of the products of exponential and inverse."""
+        return self.accum.fraction + self.inverse.fraction
+
+    def __call__(self, codes: Codes) -> Codes:
+        """The products, shape `(events, classes)`."""
+        away = self.distance.cast(codes.max(axis=-1, keepdims=True) - codes, self.source) if self.stable else codes
+        up = self.accum.cast(_looked_up(self.exponentials, away, self.distance), self.exponential)
+        whole = self.total.cast(self._added(up), self.accum)
+        result: Codes = up * _looked_up(self.inverses, whole, self.total)[..., None]
+        return result
+
+    def _added(self, terms: Codes) -> Codes:
+        """A tree whose left half has the largest power of two of the terms that is less than all of them."""
+        count = terms.shape[-1]
+        if count == 1:
+            return terms[..., 0]
+        left = 1 << ((count - 1).bit_length() - 1)
+        wide = FixedPoint(True, MAX_WIDTH - 1 - self.accum.fraction, self.accum.fraction)
+        return self.accum.cast(self._added(terms[..., :left]) + self._added(terms[..., left:]), wide)
+
+    def bounds(self, given: Bounds) -> Bounds:
+        """The ends of both formats, whatever is given."""
+        ends = [a * b for a in (self.accum.min_code, self.accum.max_code)
+                for b in (self.inverse.min_code, self.inverse.max_code)]  # fmt: skip
+        return Bounds(np.full_like(given.low, min(ends)), np.full_like(given.high, max(ends)))
 
 
 @dataclass(frozen=True)
@@ -333,7 +393,7 @@ class Shape:
         return Bounds(given.low.reshape(self.shape), given.high.reshape(self.shape))
 
 
-Step = Cast | Dense | Accumulate | Scale | Relu | Table | Sum | Shape
+Step = Cast | Dense | Accumulate | Scale | Relu | Table | Softmax | Sum | Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -392,6 +452,13 @@ class Circuit:
         if inexact or (aligned < port.min_code).any() or (aligned > port.max_code).any():
             raise InputError(f"outputs of the network are not numbers of the firmware's output port, {port}")
         return aligned
+
+
+def _looked_up(entries: Codes, codes: Codes, form: FixedPoint) -> Codes:
+    """Entries by the leading bits of the register."""
+    bits = max(1, (len(entries) - 1).bit_length())
+    found: Codes = entries[(codes & ((1 << form.width) - 1)) >> (form.width - bits)]
+    return found
 
 
 def _carried(layer: str, largest: float) -> int:

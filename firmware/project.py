@@ -7,6 +7,7 @@ vivado_projects/<model>-<target>-<digest>/
   target.yaml        part, clock, backend
   model.keras        the reference
   firmware/          the sources that synthesis reads, with jetgate_contract.h: order and formats for C++
+  rtl/               Verilog, pipelined for the target's clock, and the program it was written from
   jetgate_*          codes in, codes out, and taps on layers, for emulation
   vectors/           physics events in codes, where there are any
   build/             libraries, named by the digest of the sources they were built from
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     from firmware.backends.hls import Port
 
-PROJECT_FORMAT = 1
+PROJECT_FORMAT = 2
 """Part of every project's digest; raised when the same network gives other sources than before."""
 
 
@@ -67,6 +68,43 @@ class PortRecord(BaseModel):
         return FixedPoint.parse(self.format)
 
 
+class Wire(BaseModel):
+    """One element of a port of the Verilog: a number without any bit that cannot differ."""
+
+    model_config = ConfigDict(frozen=True)
+
+    signed: bool
+    integer: int
+    fraction: int
+
+    @property
+    def width(self) -> int:
+        """Bits in all; 0 for a number that is always 0."""
+        return max(0, self.signed + self.integer + self.fraction)
+
+
+class Rtl(BaseModel):
+    """What the Verilog says of itself.
+
+    Attributes:
+        top: Name of the top module.
+        latency_cycles: Declared latency: clock edges between the one that takes an event and the one that shows its outputs.
+        clock_ns: Clock period that it was pipelined for.
+        cost: alkaid's estimate of the look-up tables.
+        inputs: Elements of the input port, the first one in the lowest bits.
+        outputs: Elements of the output port.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    top: str
+    latency_cycles: int
+    clock_ns: float
+    cost: float
+    inputs: tuple[Wire, ...]
+    outputs: tuple[Wire, ...]
+
+
 class Manifest(BaseModel):
     """What a project says of itself.
 
@@ -80,6 +118,7 @@ class Manifest(BaseModel):
         outputs: The output port.
         versions: Versions of the libraries that wrote it.
         files: Digest of every source and of `SEALED`, by path in the project.
+        rtl: The Verilog; `None` for networks with declared types, which are written as C++ alone.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -93,6 +132,7 @@ class Manifest(BaseModel):
     outputs: PortRecord
     versions: dict[str, str]
     files: dict[str, str]
+    rtl: Rtl | None = None
 
 
 @dataclass(frozen=True)
@@ -134,9 +174,9 @@ class FirmwareProject:
         _check_port(manifest.outputs, contract.outputs, None, f"{folder}: the contract")
         return cls(folder, manifest, contract, config.load(folder / "target.yaml", Target))
 
-    def source_digests(self) -> dict[str, str]:
-        """Digest of every source as it is now, by its path in the project."""
-        return _seals(self.folder, source_files(self.folder))
+    def source_digests(self, part: str = "") -> dict[str, str]:
+        """Digest of every source as it is now, by its path in the project; those of `cpp` or `rtl` alone where it is given."""
+        return _seals(self.folder, source_files(self.folder, part))
 
     def edited(self) -> list[str]:
         """Files that are not what the conversion wrote: changed, added or taken away."""
@@ -178,12 +218,15 @@ class FirmwareProject:
             raise InputError(f"{path}: cannot be read: {error}") from error
 
 
-def source_files(folder: Path) -> list[str]:
-    """Paths, below `folder`, of everything that is compiled or synthesised."""
-    files = [*(folder / "firmware").rglob("*"), *folder.glob("jetgate_*")]
-    return sorted(
-        str(path.relative_to(folder)) for path in files if path.suffix in (".h", ".hpp", ".cpp") and path.is_file()
-    )
+def source_files(folder: Path, part: str = "") -> list[str]:
+    """Paths, below `folder`, of everything that is compiled or synthesised: all, or those of `cpp` or `rtl`."""
+    files = {
+        "cpp": [path for path in (folder / "firmware").rglob("*") if path.suffix in (".h", ".hpp", ".cpp")]
+        + list(folder.glob("jetgate_*")),
+        "rtl": [path for path in (folder / "rtl").rglob("*") if path.suffix in (".v", ".xdc", ".sdc", ".gz")],
+    }
+    chosen = files[part] if part else [*files["cpp"], *files["rtl"]]
+    return sorted(str(path.relative_to(folder)) for path in chosen if path.is_file())
 
 
 def project_key(model: keras.Model, contract: InputSpec, target: Target, physics: Codes | None) -> str:
@@ -208,7 +251,7 @@ def convert(
         UnsupportedError: The network cannot be represented bit for bit.
         InputError: Network and contract do not fit each other.
     """
-    from firmware.backends import hls, qkeras_layers
+    from firmware.backends import hls, qkeras_layers, rtl
 
     qkeras_layers.check_network(model)
     _check_fit(model, contract, qkeras_layers.input_format(model))
@@ -223,9 +266,10 @@ def convert(
         top = f"network_{top}"
     with replacing(home) as fresh:
         ports = hls.write(model, target, top, fresh)
+        verilog = rtl.write(model, contract.common_format, target, top, fresh / "rtl")
         for leftover in ("keras_model.keras", "hls4ml_config.yml", "build_lib.sh", f"{top}_bridge.cpp"):
             (fresh / leftover).unlink(missing_ok=True)  # hls4ml's own emulation, by absolute paths; ours replaces it
-        manifest = _finish(fresh, model, contract, target, name, top, key, ports)
+        manifest = _finish(fresh, model, contract, target, name, top, key, ports, verilog)
         if physics is not None:
             (fresh / "vectors").mkdir()
             np.savez_compressed(fresh / "vectors" / "physics.npz", codes=physics)
@@ -235,7 +279,7 @@ def convert(
 
 def _finish(
     folder: Path, model: keras.Model, contract: InputSpec, target: Target, name: str, top: str, key: str,
-    ports: tuple[Port, Port],
+    ports: tuple[Port, Port], verilog: Rtl | None,
 ) -> Manifest:  # fmt: skip
     """Write our own files beside hls4ml's and describe the project."""
     source, result = ports
@@ -260,6 +304,7 @@ def _finish(
         outputs=PortRecord(name=result.name, cpp_type=result.cpp_type, format=str(result.format), elements=contract.outputs),
         versions=writers(),
         files=_seals(folder, [*source_files(folder), *SEALED]),
+        rtl=verilog,
     )  # fmt: skip
 
 
@@ -278,7 +323,7 @@ def _check_fit(model: keras.Model, contract: InputSpec, cast: FixedPoint) -> Non
 def writers() -> dict[str, str]:
     """Versions of everything that decides what the sources of a project are."""
     return {"project": str(PROJECT_FORMAT)} | {
-        name: version(name) for name in ("hls4ml", "qkeras-v3", "keras", "numpy")
+        name: version(name) for name in ("hls4ml", "alkaid", "qkeras-v3", "keras", "numpy")
     }
 
 

@@ -3,16 +3,80 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, field_validator
 
 from firmware.device import find_device
 from trigger import config
 from trigger.config import Settings
 from trigger.errors import InputError
+from trigger.fixed_point import FixedPoint
 
 Strategy = Literal["latency", "resource"]
+
+
+def _cpp_type(given: object) -> FixedPoint:
+    """A type as C++ reads it: without modes it truncates and wraps."""
+    return given if isinstance(given, FixedPoint) else parse_format(str(given))
+
+
+def parse_format(text: str) -> FixedPoint:
+    """A C++ type; for pydantic a fault is a `ValueError`."""
+    try:
+        return FixedPoint.parse(text)
+    except InputError as error:
+        raise ValueError(str(error)) from error
+
+
+CppType = Annotated[FixedPoint, BeforeValidator(_cpp_type), PlainSerializer(str)]
+"""A type in YAML as C++ reads it: `ap_fixed<16,6>` truncates and wraps."""
+
+
+class LayerTypes(Settings):
+    """Declared types of one layer; what is not given is the default's.
+
+    Attributes:
+        weight: Of kernels.
+        bias: Of biases, also of a batch normalisation's offsets.
+        accum: Of accumulators; each product is cast to it before it is added.
+        result: Of outputs.
+        scale: Of a batch normalisation's factors.
+        slope: Of a leaky rectifier's slope.
+        table: Of a table's entries.
+        table_size: Entries of its tables.
+        implementation: Of a softmax.
+        exp_input: Of the arguments of a softmax's exponential.
+        exp_table: Of a softmax's exponentials.
+        inv_input: Of the sum of exponentials that is looked up.
+        inv_table: Of a softmax's inverses.
+    """
+
+    weight: CppType | None = None
+    bias: CppType | None = None
+    accum: CppType | None = None
+    result: CppType | None = None
+    scale: CppType | None = None
+    slope: CppType | None = None
+    table: CppType | None = None
+    table_size: int | None = Field(default=None, ge=2, le=1 << 16)
+    implementation: Literal["stable", "latency"] | None = None
+    exp_input: CppType | None = None
+    exp_table: CppType | None = None
+    inv_input: CppType | None = None
+    inv_table: CppType | None = None
+
+
+class DeclaredTypes(Settings):
+    """Types of a legacy project, for a plain Keras network.
+
+    Attributes:
+        default: Of everything that is not declared.
+        layers: By layer; a dense layer's activation is `<layer>_<activation>`.
+    """
+
+    default: CppType
+    layers: dict[str, LayerTypes] = {}
 
 
 class LayerOptions(Settings):
@@ -30,6 +94,8 @@ class HlsBackend(Settings):
         strategy: hls4ml's: unrolled for latency, or shared multipliers.
         reuse_factor: How often a multiplier is used for one event.
         layers: Options by layer name.
+        types: Declared types, for a plain Keras network as legacy projects have; without them every type follows from the
+            network's quantisers, bit for bit.
     """
 
     kind: Literal["hls"]
@@ -37,6 +103,7 @@ class HlsBackend(Settings):
     strategy: Strategy = "latency"
     reuse_factor: int = Field(default=1, gt=0)
     layers: dict[str, LayerOptions] = {}
+    types: DeclaredTypes | None = None
 
 
 class Target(Settings):

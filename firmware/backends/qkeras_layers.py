@@ -32,6 +32,13 @@ def register_layers() -> None:
     import qkeras  # noqa: F401  its import registers them
 
 
+def layer_classes() -> dict[str, type]:
+    """The quantised layers that make arithmetic."""
+    from qkeras import QActivation, QDense
+
+    return {"QActivation": QActivation, "QDense": QDense}
+
+
 def fraction_bits(values: NDArray[np.float64]) -> int:
     """Bits right of the binary point that the weights of a layer use; 0 where all are 0."""
     used = int(np.bitwise_or.reduce(np.ldexp(values, WEIGHT_FRACTION).astype(np.int64).ravel()))

@@ -33,7 +33,8 @@ def build_command(top: str, library: str) -> list[str]:
 
 def library_path(project: FirmwareProject) -> Path:
     """Where the library of the sources, as they are now, is or would be."""
-    return project.folder / "build" / f"{digest(project.source_digests(), FLAGS)[:SHORT]}.so"
+    key = digest(project.source_digests("cpp"), FLAGS)
+    return project.folder / "build" / f"cpp-{key[:SHORT]}.so"
 
 
 def build(project: FirmwareProject) -> Path:

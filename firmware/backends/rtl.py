@@ -1,0 +1,134 @@
+"""Firmware as Verilog without a vendor's compiler: the door to alkaid.
+
+alkaid traces the network into additions, shifts and selections of fixed-point numbers, shares what is common, and cuts the
+result into pipeline stages, one event a clock. Its tracer replays a Keras network layer by layer; `register_layers`, which
+alkaid finds by its entry point `alkaid_keras`, teaches it the quantised layers.
+
+References:
+    alkaid (formerly da4ml): arXiv:2507.04535.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from firmware.backends import qkeras_layers
+from firmware.project import Rtl, Wire
+from firmware.target import Target
+from trigger.errors import UnsupportedError
+from trigger.fixed_point import FixedPoint
+
+if TYPE_CHECKING:
+    import keras
+
+FOLDER = "rtl"
+LOGIC_SHARE = 0.9
+"""Share of a clock period that the logic of one stage may take by alkaid's delay model; the rest is for registers and skew."""
+
+
+def write(model: keras.Model, wire: FixedPoint, target: Target, top: str, folder: Path) -> Rtl:
+    """Write the pipelined Verilog of a network into `folder`.
+
+    Args:
+        model: A network that `qkeras_layers.check_network` accepts.
+        wire: Format of the inputs.
+        target: Its clock decides how many stages there are.
+        top: Name of the top module.
+        folder: Where to.
+
+    Returns:
+        What the Verilog is: its latency and its ports.
+
+    Raises:
+        UnsupportedError: alkaid cannot represent something exactly.
+    """
+    qkeras_layers.check_network(model)
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from alkaid.codegen import RTLModel
+        from alkaid.converter import trace_model
+        from alkaid.trace import HWConfig, trace
+
+        try:
+            kif = (int(wire.signed), wire.integer, wire.fraction)
+            source, result = trace_model(model, HWConfig(1, 1, -1), None, False, inputs_kif=kif)
+            logic = trace(source, result)
+            design = RTLModel(
+                logic, folder, prj_name=top, latency_cutoff=LOGIC_SHARE * target.clock_ns,
+                clock_period=target.clock_ns, part_name=target.part,
+            )  # fmt: skip
+            design.write()
+        except OSError:
+            raise
+        except Exception as error:  # whatever its passes did not expect
+            raise UnsupportedError(f"alkaid cannot convert this network: {error}") from error
+    for leftover in ("sim", f"src/{top}_wrapper.v"):  # alkaid's own emulation; ours replaces it
+        path = folder / leftover
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return Rtl(
+        top=top, latency_cycles=int(design.latency), clock_ns=target.clock_ns, cost=float(logic.cost),
+        inputs=_wires(logic.inp_kifs), outputs=_wires(logic.out_kifs),
+    )  # fmt: skip
+
+
+def _wires(kifs: Any) -> tuple[Wire, ...]:
+    return tuple(Wire(signed=bool(k), integer=int(i), fraction=int(f)) for k, i, f in zip(*kifs, strict=True))
+
+
+def register_layers() -> None:
+    """Teach alkaid's Keras tracer the qkeras-v3 layers; defining the classes registers them."""
+    import keras
+    import numpy as np
+    from alkaid.converter.builtin.keras.layers._base import ReplayOperationBase
+
+    layers = qkeras_layers.layer_classes()
+
+    def cast(x: Any, quantizer: Any, where: str) -> Any:
+        form = qkeras_layers.quantizer_format(quantizer, where)
+        return x.quantize(
+            int(form.signed), form.integer, form.fraction, overflow_mode=str(form.overflow), round_mode=str(form.rounding)
+        )
+
+    class ReplayQDense(ReplayOperationBase):  # type: ignore[misc]
+        handles = (layers["QDense"],)
+        __activation_handled__ = True
+
+        def call(self, x: Any) -> Any:
+            kernel, bias = qkeras_layers.quantized_weights(self.op)
+            y = x @ kernel + (np.zeros(kernel.shape[1]) if bias is None else bias)
+            return y if qkeras_layers.is_linear(self.op) else cast(y, self.op.activation, self.op.name)
+
+    class ReplayQActivation(ReplayOperationBase):  # type: ignore[misc]
+        handles = (layers["QActivation"],)
+        __activation_handled__ = True
+
+        def call(self, x: Any) -> Any:
+            return cast(x, self.op.activation, self.op.name)
+
+    class ReplayShape(ReplayOperationBase):  # type: ignore[misc]
+        """alkaid's own drops the axis of events, and what follows reduces over the wrong one."""
+
+        handles = (keras.layers.Flatten, keras.layers.Reshape)
+
+        def call(self, x: Any) -> Any:
+            return x.reshape((x.shape[0], *self.op.output.shape[1:]))
+
+
+def programs(folder: Path) -> list[Any]:
+    """The logic of each stage as alkaid's program, in order, from what was written beside the Verilog.
+
+    Raises:
+        UnsupportedError: The design has a single stage, or cannot be read.
+    """
+    from alkaid.stateful import FSM
+
+    try:
+        logic = FSM.load(folder / "model" / "fsm.json.gz").logic
+    except (OSError, ValueError, KeyError) as error:
+        raise UnsupportedError(f"{folder}: its program cannot be read: {error}") from error
+    return [logic[f"logic{stage}"] for stage in range(len(logic))]

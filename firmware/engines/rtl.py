@@ -1,0 +1,205 @@
+"""The Verilog, translated by Verilator and clocked, one event every clock."""
+
+from __future__ import annotations
+
+import ctypes
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from firmware import tools
+from firmware.circuit import Circuit
+from firmware.project import FirmwareProject, Rtl, Wire
+from trigger.digest import SHORT, digest
+from trigger.errors import InputError, ToolError
+from trigger.files import make_folder, replacing
+from trigger.fixed_point import Codes
+
+FLAGS = ("-std=c++20", "-fPIC", "-w", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", "-DVM_TRACE_FST=0",
+         "-DVM_TRACE_SAIF=0")  # fmt: skip
+QUICK, SLOW = "-O1", "-O0"
+"""-O2 takes several times as long to compile and simulates no faster; start-up code is not worth optimising."""
+RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
+BUILD_TIMEOUT_S = 3600.0
+MAX_THREADS = 256
+_PROBE = 256
+_BRIDGE = Path(__file__).parent / "rtl_bridge.cpp"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What the simulation showed of the pipeline.
+
+    Attributes:
+        declared_cycles: Latency that the design declares.
+        measured_cycles: Clock edges between the one that takes an event and the one that shows its outputs, when a new event
+            comes every clock; `None` where no shift, or more than one, gives the expected outputs.
+        events: Events that were streamed, one every clock.
+    """
+
+    declared_cycles: int
+    measured_cycles: int | None
+    events: int
+
+
+def build(project: FirmwareProject, jobs: int = 2, trace: bool = False) -> Path:
+    """Translate and compile the Verilog as it is now, unless that was done before.
+
+    Args:
+        project: The firmware.
+        jobs: Compilers at once.
+        trace: Whether every signal can be written; such a library is slow.
+
+    Raises:
+        ToolError: Verilator or g++ is missing or fails.
+        InputError: The project has no Verilog.
+    """
+    rtl = _design(project)
+    verilator = tools.verilator()
+    sources = [path for path in project.source_digests("rtl") if path.endswith(".v")]
+    key = digest(project.source_digests("rtl"), FLAGS, verilator.version, _BRIDGE.read_text(encoding="utf-8"), trace)
+    library = project.folder / "build" / f"rtl-{key[:SHORT]}.so"
+    if library.is_file():
+        return library
+    work = project.folder / "build" / f"rtl-{key[:SHORT]}"
+    make_folder(work)
+    waves = ("--trace-vcd", "--trace-underscore", "--trace-depth", "3", "--no-trace-params") if trace else ()
+    command = [
+        verilator.path, "--cc", "--Mdir", str(work.absolute()), "--prefix", "Vjetgate", "--top-module", rtl.top,
+        "--x-assign", "fast", *waves, *sources,
+    ]  # fmt: skip
+    tools.run(command, project.folder, work / "verilator.log", BUILD_TIMEOUT_S, {"VERILATOR_ROOT": str(verilator.root)})
+    include = [f"-I{work.absolute()}", f"-I{verilator.root / 'include'}", f"-I{verilator.root / 'include' / 'vltstd'}"]
+    flags = [*FLAGS, *include, f"-DVM_TRACE={int(trace)}", f"-DVM_TRACE_VCD={int(trace)}", f"-DJETGATE_TRACE={int(trace)}"]
+    shared = project.folder.parent / ".verilator" / digest(verilator.version, FLAGS, trace)[:SHORT]
+    runtime = [verilator.root / "include" / name for name in (*RUNTIME, *(("verilated_vcd_c.cpp",) if trace else ()))]
+
+    def compile_one(source: Path) -> Path:
+        common = source in runtime
+        made = (shared if common else work) / f"{source.stem}.o"
+        if not common or not made.is_file():
+            level = SLOW if trace or "__Slow" in source.name or "_Syms" in source.name else QUICK
+            with replacing(made) as fresh:
+                log = work / f"{source.stem}.log"
+                tools.run(["g++", *flags, QUICK if common else level, "-c", str(source.absolute()), "-o", str(fresh.absolute())],
+                          project.folder, log, BUILD_TIMEOUT_S)  # fmt: skip
+        return made
+
+    translated = sorted(work.glob("*.cpp"), key=lambda path: -path.stat().st_size)
+    with ThreadPoolExecutor(max(1, jobs)) as pool:
+        objects = list(pool.map(compile_one, [*translated, _BRIDGE, *runtime]))
+    with replacing(library) as fresh:
+        tools.run(["g++", "-shared", "-pthread", "-o", str(fresh.absolute()), *(str(one.absolute()) for one in objects)],
+                  project.folder, work / "link.log", BUILD_TIMEOUT_S)  # fmt: skip
+    return library
+
+
+def run(project: FirmwareProject, codes: Codes, threads: int = 1, argument: str | None = None) -> Codes:
+    """Output codes of the Verilog in the format of the firmware's port, shape `(events, outputs)`.
+
+    Args:
+        project: The firmware; it is built if need be.
+        codes: Input codes, shape `(events, inputs)`.
+        threads: Simulations at once, each with its share of the events.
+        argument: A plus-argument of the simulation.
+
+    Raises:
+        ToolError: The Verilog cannot be built.
+        InputError: The project has no Verilog, the shape is wrong, or an output is not a number of the port's format.
+    """
+    rtl = _design(project)
+    found = _stream(project, codes, rtl.latency_cycles, max(1, min(threads, len(codes), MAX_THREADS)), argument)
+    return _aligned(found, rtl.outputs, project)
+
+
+def measure(project: FirmwareProject, circuit: Circuit) -> Timing:
+    """Stream random events, a new one every clock, and find by how many clocks the outputs follow them.
+
+    Raises:
+        ToolError: The Verilog cannot be built.
+    """
+    rtl = _design(project)
+    spare = 2 * rtl.latency_cycles + 8
+    inputs = int(np.prod(circuit.shape))
+    generator = np.random.default_rng(7)
+    codes = generator.integers(circuit.wire.min_code, circuit.wire.max_code, (_PROBE, inputs), endpoint=True)
+    codes[::2] >>= generator.integers(0, circuit.wire.width, codes[::2].shape)
+    expected = circuit.to_port(circuit(codes), project.manifest.outputs.fixed_point)
+    held = np.concatenate([codes, np.repeat(codes[-1:], spare, axis=0)])
+    seen = _aligned(_stream(project, held, 0, 1, None), rtl.outputs, project)
+    shifts = [shift for shift in range(spare) if np.array_equal(seen[shift : shift + _PROBE], expected)]
+    return Timing(rtl.latency_cycles, shifts[0] if len(shifts) == 1 else None, _PROBE)
+
+
+def signals(project: FirmwareProject, codes: Codes, argument: str | None = None) -> Path:
+    """Write every signal of the pipeline filled with one event, as a value change dump.
+
+    Args:
+        project: The firmware.
+        codes: Input codes of the event, shape `(inputs,)`.
+        argument: A plus-argument of the simulation.
+    """
+    rtl = _design(project)
+    path = build(project, trace=True)
+    given = np.ascontiguousarray(_packed(codes[None], rtl.inputs, project))
+    width = np.array([one.width for one in rtl.inputs], dtype=np.int64)
+    dump = path.with_suffix(".vcd")
+    function = _library(path).jetgate_rtl_signals
+    function.restype = None
+    text = argument.encode() if argument else None
+    function(_pointer(given), ctypes.c_size_t(given.shape[1]), _pointer(width), ctypes.c_size_t(rtl.latency_cycles + 2),
+             str(dump.absolute()).encode(), text)  # fmt: skip
+    return dump
+
+
+def _design(project: FirmwareProject) -> Rtl:
+    if project.manifest.rtl is None:
+        raise InputError(f"{project.folder}: this project has no Verilog")
+    return project.manifest.rtl
+
+
+def _stream(project: FirmwareProject, codes: Codes, latency: int, threads: int, argument: str | None) -> Codes:
+    rtl = _design(project)
+    if codes.ndim != 2 or codes.shape[1] != len(rtl.inputs):
+        raise InputError(f"codes of shape {codes.shape} do not fit {len(rtl.inputs)} inputs")
+    given = np.ascontiguousarray(_packed(codes, rtl.inputs, project))
+    result = np.zeros((len(codes), len(rtl.outputs)), dtype=np.int64)
+    widths = [np.array([one.width for one in port], dtype=np.int64) for port in (rtl.inputs, rtl.outputs)]
+    signs = np.array([one.signed for one in rtl.outputs], dtype=np.int64)
+    function = _library(build(project)).jetgate_rtl_run
+    function.restype = None
+    size = ctypes.c_size_t
+    function(_pointer(given), size(given.shape[1]), _pointer(widths[0]), _pointer(result), size(result.shape[1]),
+             _pointer(widths[1]), _pointer(signs), size(len(codes)), size(latency), size(threads),
+             argument.encode() if argument else None)  # fmt: skip
+    return result
+
+
+def _packed(codes: Codes, wires: tuple[Wire, ...], project: FirmwareProject) -> Codes:
+    """Codes in the fractions of the port's elements: bits that alkaid found not to matter are left out."""
+    shift = np.array([project.manifest.inputs.fixed_point.fraction - one.fraction for one in wires])
+    return np.where(shift >= 0, codes >> np.maximum(shift, 0), codes << np.maximum(-shift, 0)).astype(np.int64)
+
+
+def _aligned(codes: Codes, wires: tuple[Wire, ...], project: FirmwareProject) -> Codes:
+    port = project.manifest.outputs.fixed_point
+    shift = np.array([port.fraction - one.fraction for one in wires])
+    down = np.maximum(-shift, 0)
+    if (codes & ((1 << down) - 1)).any():
+        raise InputError(f"{project.folder}: outputs of the Verilog are not numbers of the output port, {port}")
+    return np.where(shift >= 0, codes << np.maximum(shift, 0), codes >> down).astype(np.int64)
+
+
+@cache
+def _library(path: Path) -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL(str(path.absolute()))
+    except OSError as error:
+        raise ToolError(f"{path}: the library cannot be loaded: {error}") from error
+
+
+def _pointer(array: Codes) -> ctypes.c_void_p:
+    return array.ctypes.data_as(ctypes.c_void_p)
