@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from firmware import tools
+from firmware.backends import rtl as rtl_backend
+from firmware.backends import rtl_program
+from firmware.backends.rtl_program import Stage
 from firmware.circuit import Circuit
 from firmware.project import FirmwareProject, Rtl, Wire
 from trigger.digest import SHORT, digest
@@ -134,25 +138,95 @@ def measure(project: FirmwareProject, circuit: Circuit) -> Timing:
     return Timing(rtl.latency_cycles, shifts[0] if len(shifts) == 1 else None, _PROBE)
 
 
-def signals(project: FirmwareProject, codes: Codes, argument: str | None = None) -> Path:
-    """Write every signal of the pipeline filled with one event, as a value change dump.
+@dataclass(frozen=True)
+class Wrong:
+    """A wire that does not carry what it must.
+
+    Attributes:
+        layer: First layer of the network whose outputs it is needed for.
+        stage: Pipeline stage, from 0.
+        signal: Name in that stage's module.
+        index: The operation.
+        expected: Code that the program gives.
+        found: Code in the simulation.
+    """
+
+    layer: str
+    stage: int
+    signal: str
+    index: int
+    expected: int
+    found: int
+
+
+def first_wrong(project: FirmwareProject, circuit: Circuit, codes: Codes, argument: str | None = None) -> Wrong | None:
+    """Hold one event until it fills the pipeline and compare every wire with the program's, in data-flow order.
 
     Args:
         project: The firmware.
+        circuit: The network.
         codes: Input codes of the event, shape `(inputs,)`.
         argument: A plus-argument of the simulation.
+
+    Raises:
+        ToolError: The Verilog cannot be built.
     """
     rtl = _design(project)
     path = build(project, trace=True)
     given = np.ascontiguousarray(_packed(codes[None], rtl.inputs, project))
     width = np.array([one.width for one in rtl.inputs], dtype=np.int64)
-    dump = path.with_suffix(".vcd")
-    function = _library(path).jetgate_rtl_signals
-    function.restype = None
-    text = argument.encode() if argument else None
-    function(_pointer(given), ctypes.c_size_t(given.shape[1]), _pointer(width), ctypes.c_size_t(rtl.latency_cycles + 2),
-             str(dump.absolute()).encode(), text)  # fmt: skip
-    return dump
+    with tempfile.TemporaryDirectory() as folder:
+        dump = Path(folder) / "signals.vcd"
+        function = _library(path).jetgate_rtl_signals
+        function.restype = None
+        size = ctypes.c_size_t
+        function(_pointer(given), size(given.shape[1]), _pointer(width), size(rtl.latency_cycles + 2),
+                 str(dump).encode(), argument.encode() if argument else None)  # fmt: skip
+        carried = _read_dump(dump)
+    stages, layers = attribution(project, circuit, codes)
+    for number, stage in enumerate(stages):
+        for index, bits in enumerate(stage.widths):
+            found = carried.get(f"top.{rtl.top}._inst_logic{number}.v{index}")
+            expected = int(stage.codes[index, 0]) & ((1 << bits) - 1)
+            if found is not None and found != expected:
+                return Wrong(layers[number, index], number, f"logic{number}.v{index}", index, expected, found)
+    return None
+
+
+def attribution(
+    project: FirmwareProject, circuit: Circuit, codes: Codes
+) -> tuple[list[Stage], dict[tuple[int, int], str]]:
+    """Every wire's code for one event, shape `(inputs,)`, and the layer that every wire belongs to."""
+    generator = np.random.default_rng(11)
+    random = generator.integers(circuit.wire.min_code, circuit.wire.max_code, (_PROBE, len(codes)), endpoint=True)
+    random >>= generator.integers(0, circuit.wire.width, random.shape)
+    some = np.concatenate([codes[None], random])
+    rtl = _design(project)
+    programs = rtl_backend.programs(project.folder / "rtl")
+    stages = rtl_program.evaluate(programs, _packed(some, rtl.inputs, project), [one.fraction for one in rtl.inputs])
+    points = {step.layer: out.reshape(len(some), -1) for step, out in circuit.walk(some)}
+    return stages, rtl_program.attribute(stages, points)
+
+
+def _read_dump(path: Path) -> dict[str, int]:
+    """Last value of every signal of a value change dump (IEEE 1364, section 18), by its full name."""
+    names: dict[str, list[str]] = {}
+    values: dict[str, int] = {}
+    scope: list[str] = []
+    for line in path.read_text(encoding="ascii").splitlines():
+        words = line.split()
+        match words[:1]:
+            case ["$scope"]:
+                scope.append(words[2])
+            case ["$upscope"]:
+                scope.pop()
+            case ["$var"]:
+                names.setdefault(words[3], []).append(".".join([*scope, words[4]]))
+            case [first] if first[0] == "b":
+                values[words[1]] = int(first[1:].replace("x", "0").replace("z", "0"), 2)
+            case [first] if first[0] in "01":
+                values[first[1:]] = int(first[0])
+    return {name: values[key] for key, group in names.items() if key in values for name in group}
 
 
 def _design(project: FirmwareProject) -> Rtl:
