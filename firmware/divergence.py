@@ -6,7 +6,7 @@ that one layer that gives exactly the other engine's codes for every event: it i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,7 +75,8 @@ class Divergence:
         cause = self.causes[0] if self.causes else "no single cause that was tried explains it"
         return (
             f"{self.engine} parts from the reference in layer {self.layer!r}: {self.differing:,} of {self.compared:,} codes, "
-            f"first in {self.vectors} event {self.event}, channel {self.channel}: {self.found} instead of {self.expected}; {cause}"
+            f"first in {self.vectors} event {self.event}, channel {self.channel}: {self.found} instead of {self.expected}; "
+            f"{cause}"
         )
 
     def summary(self) -> dict[str, Any]:
@@ -83,9 +84,7 @@ class Divergence:
         return {**vars(self), "histogram": {str(step): count for step, count in self.histogram.items()}}
 
 
-def first_difference(
-    engine: str, vectors: str, circuit: Circuit, codes: Codes, taps: list[Tap]
-) -> Divergence | None:
+def first_difference(engine: str, vectors: str, circuit: Circuit, codes: Codes, taps: list[Tap]) -> Divergence | None:
     """Compare an engine's layers with the circuit's, in the order in which data flows.
 
     Args:
@@ -200,35 +199,44 @@ def _other_accumulators(step: Dense) -> Iterator[tuple[str, Step]]:
     for integer in range(min(reach, MAX_WIDTH - 2 - step.fraction), -step.fraction, -1):
         form = FixedPoint(True, integer, step.fraction)
         product = FixedPoint(True, MAX_WIDTH - 1 - step.fraction, step.fraction)
-        yield f"accumulator too narrow: {integer + 1} integer bits", Accumulate(
-            step.layer, step.kernel, form.cast(step.bias, product), product, form
+        yield (
+            f"accumulator too narrow: {integer + 1} integer bits",
+            Accumulate(step.layer, step.kernel, form.cast(step.bias, product), product, form),
         )
     for lost in range(1, min(step.fraction, 12) + 1):
         for rounding in (Rounding.TRN, Rounding.RND):
             form = FixedPoint(True, MAX_WIDTH - 1 - step.fraction, step.fraction - lost, rounding)
             product = FixedPoint(True, MAX_WIDTH - 1 - step.fraction, step.fraction)
-            yield f"product cast: each product loses {lost} bits ({rounding}) before it is added", Accumulate(
-                step.layer, step.kernel, form.cast(step.bias, product), product, form
+            yield (
+                f"product cast: each product loses {lost} bits ({rounding}) before it is added",
+                Accumulate(step.layer, step.kernel, form.cast(step.bias, product), product, form),
             )
 
 
 def _other_sums(step: Accumulate) -> Iterator[tuple[str, Step]]:
     form = step.form
-    for what, mode in (("rounding", rounding) for rounding in Rounding if rounding is not form.rounding):
-        yield f"product cast: {mode} instead of {form.rounding}", replace(step, form=replace(form, **{what: mode}))
+    for rounding in Rounding:
+        if rounding is not form.rounding:
+            changed = replace(step, form=replace(form, rounding=rounding))
+            yield f"product cast: {rounding} instead of {form.rounding}", changed
     for overflow in Overflow:
         if overflow is not form.overflow:
-            yield f"accumulator: {overflow} instead of {form.overflow}", replace(step, form=replace(form, overflow=overflow))
+            yield (
+                f"accumulator: {overflow} instead of {form.overflow}",
+                replace(step, form=replace(form, overflow=overflow)),
+            )
     wide = replace(form, integer=MAX_WIDTH - 1 - form.fraction)
     yield "accumulator too narrow: the other side's is wider", replace(step, form=wide)
     fine = FixedPoint(True, MAX_WIDTH - 1 - step.product.fraction, step.product.fraction)
-    yield "product cast: the other side casts no product", Dense(
-        step.layer, step.kernel, step.bias << (fine.fraction - form.fraction), fine.fraction
+    yield (
+        "product cast: the other side casts no product",
+        Dense(step.layer, step.kernel, step.bias << (fine.fraction - form.fraction), fine.fraction),
     )
     for bits in (1, 2, 3, 4):
         if form.width > bits:
-            yield f"accumulator too narrow: {bits} integer bits fewer", replace(
-                step, form=replace(form, integer=form.integer - bits)
+            yield (
+                f"accumulator too narrow: {bits} integer bits fewer",
+                replace(step, form=replace(form, integer=form.integer - bits)),
             )
 
 
@@ -255,8 +263,11 @@ def _other_weights(
             if _matches(rest, y, y[:, channel] + change * x[..., source], channel, wanted):
                 kernel = step.kernel.copy()
                 kernel[source, channel] += change
-                text = f"weight from {source} to neuron {channel}: {kernel[source, channel]} instead of {step.kernel[source, channel]}"
-                yield text, replace(step, kernel=kernel)
+                ours, theirs = step.kernel[source, channel], kernel[source, channel]
+                yield (
+                    f"weight from {source} to neuron {channel}: {theirs} instead of {ours}",
+                    replace(step, kernel=kernel),
+                )
 
 
 def _through(rest: tuple[Step, ...], y: Codes) -> Codes | None:
@@ -290,9 +301,7 @@ def _other_entries(
     if len(looked_up) == 1 and len(np.unique(wanted[wrong])) == 1:
         entries = step.entries.copy()
         entries[looked_up[0]] = wanted[wrong][0]
-        yield f"table entry {looked_up[0]}: {entries[looked_up[0]]} instead of {step.entries[looked_up[0]]}", replace(
-            step, entries=entries
+        yield (
+            f"table entry {looked_up[0]}: {entries[looked_up[0]]} instead of {step.entries[looked_up[0]]}",
+            replace(step, entries=entries),
         )
-
-
-Trace = Callable[[Codes], list[Tap]]

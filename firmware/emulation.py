@@ -1,28 +1,45 @@
-"""The proof: integer codes of the reference and of the firmware, compared one by one. One difference fails."""
+"""The proof: integer codes of every engine, compared with the reference one by one. One difference fails.
+
+The reference is the quantised network in float64. A network with declared types has no such reference; there the circuit that
+the types make, walked in int64, is the truth.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from firmware import vectors
-from firmware.backends import qkeras_layers
-from firmware.engines import cpp, integer
+from firmware import divergence, overflow, vectors
+from firmware.backends import keras_layers, qkeras_layers
+from firmware.circuit import Circuit
+from firmware.divergence import Divergence, Tap
+from firmware.engines import cpp, integer, rtl
 from firmware.engines import keras as reference
 from firmware.project import FirmwareProject
 from firmware.vectors import Vectors
 from trigger.errors import InputError
 from trigger.files import read_json, write_json
 from trigger.fixed_point import Codes
-from trigger.verdict import Requirement, Verdict, at_most, not_measured
+from trigger.verdict import Requirement, Verdict, at_most, equal_to, not_measured
+
+if TYPE_CHECKING:
+    import keras
 
 RANDOM_VECTORS = 100_000
 TIE_VECTORS = 10_000
+POOL = 20_000
+"""Events that saturation points are chosen from."""
 REQUIRED_RANDOM_CODES = 65_536
+TRACED_EVENTS = 2000
+TRACED_WIRES = 4
+"""Events for which every wire of the Verilog is compared."""
+COUNTED_EVENTS = 100_000
+"""Events of each kind that overflows are counted on."""
 Progress = Callable[[str, int, int], None]
 
 
@@ -76,6 +93,11 @@ class EmulationResult:
         sources_digest: Digest of the project as it was compared.
         edited: Sources that are not what the conversion wrote.
         agreements: Each engine on each kind of vectors.
+        divergences: For each engine that differs, where it first does.
+        nodes: Every accumulator and cast, and what is known of its overflow.
+        proofs: What carries each sum of the integer engine.
+        timing: What the simulation showed of the Verilog's pipeline.
+        clock_ns: Clock period of the target.
         physics: Output codes of the firmware on the physics events, shape `(events, outputs)`.
     """
 
@@ -84,29 +106,49 @@ class EmulationResult:
     sources_digest: str
     edited: tuple[str, ...]
     agreements: tuple[Agreement, ...]
+    divergences: tuple[dict[str, Any], ...] = ()
+    nodes: tuple[dict[str, Any], ...] = ()
+    proofs: dict[str, str] = field(default_factory=dict)
+    timing: rtl.Timing | None = None
+    clock_ns: float = 0.0
+    overflow: Requirement | None = None
     physics: Codes | None = field(repr=False, default=None)
 
     def requirements(self) -> tuple[Requirement, ...]:
-        """One requirement an engine: no code differs."""
-        found = []
-        for engine in dict.fromkeys(one.engine for one in self.agreements):
-            mine = [one for one in self.agreements if one.engine == engine]
-            note = "; ".join(f"{one.codes:,} codes of {one.events:,} {one.vectors} events" for one in mine)
-            first = next((one for one in mine if one.first), None)
-            if first is not None and first.first is not None:
-                d = first.first
-                note += (f"; first difference in {first.vectors} event {d.event}, output {d.output!r}: "
-                         f"{d.found} instead of {d.expected}")  # fmt: skip
-            if self.edited:
-                note += f"; edited after conversion: {', '.join(self.edited[:3])}"
-            drawn = sum(one.events for one in mine if one.vectors == "random") * self.inputs
-            differing = sum(one.differing_codes for one in mine)
-            if drawn < REQUIRED_RANDOM_CODES and differing == 0:
-                note = f"only {drawn:,} random input codes were compared, {REQUIRED_RANDOM_CODES:,} are needed; {note}"
-                found.append(not_measured(f"bits:{engine}", "<= 0", required=True, note=note))
-            else:
-                found.append(at_most(f"bits:{engine}", differing, 0, note=note))
+        """No code of any engine differs, the Verilog's latency is the declared one, no accumulator overflowed."""
+        found = [self._bits(engine) for engine in dict.fromkeys(one.engine for one in self.agreements)]
+        if self.timing is not None:
+            cycles = self.timing.declared_cycles
+            note = (
+                f"simulated, {self.timing.events} events, one every clock; {cycles} x {self.clock_ns:g} ns = "
+                f"{cycles * self.clock_ns:.1f} ns if the target's clock is met: timing not closed"
+            )
+            found.append(equal_to("latency:rtl", self.timing.measured_cycles, cycles, note=note))
+        if self.overflow is not None:
+            found.append(self.overflow)
         return tuple(found)
+
+    def _bits(self, engine: str) -> Requirement:
+        mine = [one for one in self.agreements if one.engine == engine]
+        kinds = ", ".join(f"{one.vectors} {one.events:,}" for one in mine)
+        note = f"{sum(one.codes for one in mine):,} codes of {sum(one.events for one in mine):,} events ({kinds})"
+        parting = next((one for one in self.divergences if one["engine"] == engine), None)
+        first = next((one for one in mine if one.first), None)
+        if first is not None and first.first is not None:
+            d = first.first
+            note += (f"; first difference in {first.vectors} event {d.event}, output {d.output!r}: "
+                     f"{d.found} instead of {d.expected}")  # fmt: skip
+        if parting is not None:
+            note += f"; {parting['sentence']}"
+        edited = [path for path in self.edited if path.startswith("rtl/") == (engine == "rtl")]
+        if edited and engine != "integer":
+            note += f"; edited after conversion: {', '.join(edited[:3])}"
+        drawn = sum(one.events for one in mine if one.vectors == "random") * self.inputs
+        differing = sum(one.differing_codes for one in mine)
+        if drawn < REQUIRED_RANDOM_CODES and differing == 0:
+            note = f"only {drawn:,} random input codes were compared, {REQUIRED_RANDOM_CODES:,} are needed; {note}"
+            return not_measured(f"bits:{engine}", "<= 0", required=True, note=note)
+        return at_most(f"bits:{engine}", differing, 0, note=note)
 
     def verdict(self) -> Verdict:
         """The verdict over the bits alone."""
@@ -124,6 +166,12 @@ class EmulationResult:
             "agreements": [
                 {**vars(one), "first": vars(one.first) if one.first is not None else None} for one in self.agreements
             ],
+            "divergences": list(self.divergences),
+            "overflow": list(self.nodes),
+            "overflow_requirement": None if self.overflow is None else self.overflow.model_dump(mode="json"),
+            "integer_proofs": self.proofs,
+            "rtl_timing": None if self.timing is None else vars(self.timing),
+            "clock_ns": self.clock_ns,
         }
 
     def save(self, path: Path) -> None:
@@ -138,68 +186,227 @@ class EmulationResult:
             Agreement(**{**one, "first": Difference(**one["first"]) if one["first"] else None})
             for one in content["agreements"]
         )
+        timing, overflowed = content["rtl_timing"], content["overflow_requirement"]
         return cls(
-            content["project"],
-            content["inputs"],
-            content["sources_digest"],
-            tuple(content["edited"]),
-            agreements,
-            physics,
+            project=content["project"], inputs=content["inputs"], sources_digest=content["sources_digest"],
+            edited=tuple(content["edited"]), agreements=agreements, divergences=tuple(content["divergences"]),
+            nodes=tuple(content["overflow"]), proofs=content["integer_proofs"],
+            timing=None if timing is None else rtl.Timing(**timing), clock_ns=content["clock_ns"],
+            overflow=None if overflowed is None else Requirement(**overflowed), physics=physics,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What every engine is held to.
+
+    Attributes:
+        project: The firmware.
+        circuit: Our own reading of the network.
+        model: The network itself; `None` for one with declared types, whose truth is the circuit.
+    """
+
+    project: FirmwareProject
+    circuit: Circuit
+    model: keras.Model | None
+
+    @classmethod
+    def of(cls, project: FirmwareProject) -> Truth:
+        """Read the network of a project."""
+        model = reference.load_reference(project)
+        wire, types = project.contract.common_format, project.target.backend.types
+        if types is not None:
+            return cls(project, keras_layers.circuit(model, wire, types), None)
+        return cls(project, qkeras_layers.circuit(model, wire), model)
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """The engines that can be held to it."""
+        return (
+            *(("integer",) if self.model is not None else ()),
+            "cpp",
+            *(("rtl",) if self.project.manifest.rtl is not None else ()),
         )
+
+    def codes(self, group: Vectors) -> Codes:
+        """The expected output codes, shape `(events, outputs)`."""
+        if self.model is not None:
+            return reference.run(self.project, self.model, group.values)
+        return self.circuit.to_port(self.circuit(group.codes), self.project.manifest.outputs.fixed_point)
 
 
 def emulate(
-    project: FirmwareProject, *, random_vectors: int = RANDOM_VECTORS, seed: int = 1, threads: int = 1,
-    progress: Progress | None = None,
+    project: FirmwareProject, *, engines: tuple[str, ...] | None = None, random_vectors: int = RANDOM_VECTORS, seed: int = 1,
+    threads: int = 1, trace: bool = False, progress: Progress | None = None,
 ) -> EmulationResult:  # fmt: skip
-    """Compare every engine with the reference on physics, boundary, tie and random vectors.
+    """Compare every engine with the reference on physics, boundary, saturation, tie and random vectors.
 
     Args:
         project: The firmware.
+        engines: Of `integer`, `cpp`, `rtl`; all that the project has by default.
         random_vectors: How many random vectors.
         seed: Of the random vectors.
-        threads: Threads of the compiled engine.
+        threads: Threads of each engine.
+        trace: Compare every layer as well, of every engine.
         progress: Told of every kind of vectors that is done.
 
     Raises:
-        InputError: The vectors test nothing: every event has the same outputs.
+        InputError: The vectors test nothing, or the project has no such engine.
         ToolError: An engine cannot be built.
     """
     before = project.digest()
-    model = reference.load_reference(project)
-    walk = integer.build(qkeras_layers.circuit(model, project.contract.common_format))
-    physics = project.physics_codes()
-    groups = [
-        *([vectors.from_codes("physics", physics, project.contract)] if physics is not None else []),
-        vectors.boundary(project.contract, seed),
-        vectors.ties(project.contract, TIE_VECTORS, seed),
-        vectors.random(project.contract, random_vectors, seed),
-    ]
+    truth = Truth.of(project)
+    runs = _engines(truth, engines, threads)
+    groups = _groups(project, truth.circuit, random_vectors, seed)
+    nodes = overflow.analyse(truth.circuit, {} if truth.model is None else project.accumulators())
     agreements: list[Agreement] = []
-    physics_out: Codes | None = None
-    distinct: set[bytes] = set()
+    divergences: dict[str, Divergence] = {}
+    physics: Codes | None = None
     for number, group in enumerate(groups, 1):
-        expected = reference.run(project, model, group.values)
-        distinct.update(map(bytes, np.unique(expected, axis=0)[:3]))
-        agreements.append(_compare("integer", group, expected, integer.run(project, walk, group.codes), project))
-        found = cpp.run(project, group.codes, threads)
-        agreements.append(_compare("cpp", group, expected, found, project))
-        if group.name == "physics":
-            physics_out = found
+        expected = truth.codes(group)
+        vectors.require_test(group, expected, project.manifest.outputs.fixed_point)
+        for name, run in runs.items():
+            found = run(group.codes)
+            agreements.append(_compare(name, group, expected, found, project))
+            if agreements[-1].differing_codes and name not in divergences:
+                events = np.flatnonzero((found != expected).any(axis=1))
+                divergences |= _locate(truth, name, group, events)
+            if group.name == "physics" and name == "cpp":
+                physics = found
+        nodes = overflow.count(truth.circuit, nodes, group.codes[:COUNTED_EVENTS])
         if progress is not None:
             progress("kinds of vectors", number, len(groups))
-    if len(distinct) < 2 and not any(one.differing_codes for one in agreements):
-        raise InputError("these vectors test nothing: the reference gives the same outputs for every event")
+    if trace:
+        layers, more = _trace_all(truth, tuple(runs), groups[0])
+        agreements += layers
+        divergences = more | divergences
+    timing = rtl.measure(project, truth.circuit) if "rtl" in runs else None
     if project.digest() != before:
         raise InputError(f"{project.folder}: the sources changed while they were compared")
     return EmulationResult(
-        project.folder.name,
-        len(project.contract.inputs),
-        before,
-        tuple(project.edited()),
-        tuple(agreements),
-        physics_out,
-    )
+        project=project.folder.name, inputs=len(project.contract.inputs), sources_digest=before,
+        edited=tuple(project.edited()), agreements=tuple(agreements),
+        divergences=tuple({**one.summary(), "sentence": one.sentence()} for one in divergences.values()),
+        nodes=tuple(node.summary() for node in nodes),
+        proofs={layer: str(proof) for layer, proof in integer.sums(truth.circuit).items()},
+        timing=timing, clock_ns=project.target.clock_ns, overflow=overflow.requirement(nodes), physics=physics,
+    )  # fmt: skip
+
+
+def _engines(truth: Truth, wanted: tuple[str, ...] | None, threads: int) -> dict[str, Callable[[Codes], Codes]]:
+    """Build the engines, those that are compiled side by side."""
+    project = truth.project
+    names = truth.engines if wanted is None else wanted
+    for name in names:
+        if name not in truth.engines:
+            raise InputError(
+                f"{project.folder}: there is no engine {name!r} for it; there are {', '.join(truth.engines)}"
+            )
+    runs: dict[str, Callable[[Codes], Codes]] = {}
+    with ThreadPoolExecutor(2) as pool:
+        builds = [
+            pool.submit(build, project) for name, build in (("rtl", rtl.build), ("cpp", cpp.build)) if name in names
+        ]
+        if "integer" in names:
+            walk = integer.build(truth.circuit)
+            runs["integer"] = lambda codes: integer.run(project, walk, codes)
+        for one in builds:
+            one.result()
+    if "cpp" in names:
+        runs["cpp"] = lambda codes: cpp.run(project, codes, threads)
+    if "rtl" in names:
+        runs["rtl"] = lambda codes: rtl.run(project, codes, threads)
+    return runs
+
+
+def _groups(project: FirmwareProject, circuit: Circuit, random_vectors: int, seed: int) -> list[Vectors]:
+    physics = project.physics_codes()
+    random = vectors.random(project.contract, random_vectors, seed)
+    pool = vectors.random(project.contract, POOL, seed + 1).codes
+    return [
+        *([vectors.from_codes("physics", physics, project.contract)] if physics is not None else []),
+        vectors.boundary(project.contract, seed),
+        vectors.saturation(
+            circuit, project.contract, pool if physics is None else np.concatenate([physics[:POOL], pool])
+        ),
+        # The values of ties are rounded by the network's own cast, which a network with declared types does not have.
+        *([vectors.ties(project.contract, TIE_VECTORS, seed)] if project.target.backend.types is None else []),
+        random,
+    ]
+
+
+def _locate(truth: Truth, engine: str, group: Vectors, events: Codes) -> dict[str, Divergence]:
+    """Where an engine first parts from the network, looked for in events in which it does."""
+    rest = np.arange(min(len(group.codes), TRACED_EVENTS // 2))  # a cause must explain what agrees, too
+    chosen = np.concatenate([events[: TRACED_EVENTS // 2], rest])
+    some = group.codes[chosen]
+    if engine == "rtl":
+        found = rtl_divergence(truth, group.name, some[0])
+    else:
+        taps = cpp_taps(truth, some) if engine == "cpp" else reference_taps(truth, group.values[chosen])
+        found = divergence.first_difference(engine, group.name, truth.circuit, some, taps)
+    return {} if found is None else {engine: replace(found, event=int(chosen[found.event]))}
+
+
+def cpp_taps(truth: Truth, codes: Codes) -> list[Tap]:
+    """Codes of every layer of the compiled C++, which may do a layer and the cast after it in one."""
+    names = [step.layer for step in truth.circuit.steps]
+    traced = cpp.trace(truth.project, codes)
+    own = {layer.name for layer, _ in traced}
+    taps = []
+    for layer, found in traced:
+        last = len(names) - 1 - names[::-1].index(layer.name) if layer.name in names else 0
+        while last + 1 < len(names) and names[last + 1] not in own:
+            last += 1
+        taps.append(Tap(layer.name, names[last], layer.form.fraction, found))
+    return taps
+
+
+def reference_taps(truth: Truth, values: Any) -> list[Tap]:
+    """Codes of every layer of the network in float64."""
+    assert truth.model is not None
+    points = {step.layer: step.fraction for step in truth.circuit.steps}
+    outputs = reference.layer_outputs(truth.project, truth.model, values)
+    return [
+        Tap(name, name, points[name], np.ldexp(out.reshape(len(out), -1), points[name]).astype(np.int64))
+        for name, out in outputs
+        if name in points
+    ]
+
+
+def rtl_divergence(truth: Truth, name: str, codes: Codes, argument: str | None = None) -> Divergence | None:
+    """The first wire of the Verilog that does not carry what its program says, for one event."""
+    wrong = rtl.first_wrong(truth.project, truth.circuit, codes, argument)
+    if wrong is None:
+        return None
+    return Divergence(
+        "rtl", name, wrong.layer, 0, wrong.index, wrong.expected, wrong.found, 1, 1, {wrong.found - wrong.expected: 1},
+        (f"signal {wrong.signal} of pipeline stage {wrong.stage}: the first wire that is not what the program says",),
+    )  # fmt: skip
+
+
+def _trace_all(truth: Truth, engines: tuple[str, ...], group: Vectors) -> tuple[list[Agreement], dict[str, Divergence]]:
+    """Every layer of every engine on the first events of a group."""
+    agreements: list[Agreement] = []
+    divergences: dict[str, Divergence] = {}
+    some = group.codes[:TRACED_EVENTS]
+    for engine in engines:
+        if engine == "rtl":
+            wrong = [rtl_divergence(truth, group.name, codes) for codes in some[:TRACED_WIRES]]
+            first = next((one for one in wrong if one is not None), None)
+            wires = rtl.wires(truth.project) * len(wrong)
+            agreements.append(Agreement(engine, "wires of traced", len(wrong), wires, sum(one is not None for one in wrong),
+                                        sum(one is not None for one in wrong), None))  # fmt: skip
+        else:
+            taps = cpp_taps(truth, some) if engine == "cpp" else reference_taps(truth, group.values[:TRACED_EVENTS])
+            first = divergence.first_difference(engine, group.name, truth.circuit, some, taps)
+            size, differing = sum(tap.codes.size for tap in taps), 0 if first is None else first.differing
+            agreements.append(
+                Agreement(engine, "layers of traced", len(some), size, differing, int(differing > 0), None)
+            )
+        if first is not None:
+            divergences[engine] = first
+    return agreements, divergences
 
 
 def _compare(engine: str, group: Vectors, expected: Codes, found: Codes, project: FirmwareProject) -> Agreement:

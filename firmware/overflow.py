@@ -72,10 +72,11 @@ class Node:
         """What a person needs to know."""
         if self.safety is Safety.PROVEN:
             return f"{self.layer}: proven to hold its worst case, {self.spare_bits} bits to spare"
+        step, safe = 2.0**-self.fraction, self.safe
         return (
-            f"{self.layer}: neuron {self.neuron} may reach {self.low * 2.0**-self.fraction:g} to "
-            f"{self.high * 2.0**-self.fraction:g}, {self.declared} does not hold it: {self.safe.integer + self.safe.signed} "
-            f"integer bits with the sign (width {self.safe.width}) would; {self.below + self.above:,} of {self.tried:,} did overflow"
+            f"{self.layer}: neuron {self.neuron} may reach {self.low * step:g} to {self.high * step:g}, which {self.declared} "
+            f"does not hold: it takes {safe.width} bits, {safe.integer + safe.signed} of them integer; "
+            f"{self.below + self.above:,} of {self.tried:,} did overflow"
         )
 
     def summary(self) -> dict[str, Any]:
@@ -163,9 +164,7 @@ def _accumulator(layer: str, form: FixedPoint, exact: Bounds, fraction: int) -> 
     return _node(layer, "accumulator", form, exact, fraction, Safety.PROVEN if fits else Safety.DATA_ONLY)
 
 
-def _node(
-    layer: str, kind: str, form: FixedPoint, worst: Bounds, fraction: int, safety: Safety
-) -> Node:
+def _node(layer: str, kind: str, form: FixedPoint, worst: Bounds, fraction: int, safety: Safety) -> Node:
     low, high = worst.low.reshape(-1, worst.low.shape[-1]), worst.high.reshape(-1, worst.high.shape[-1])
     reach = np.maximum(-low, high + 1).max(axis=0)
     source = worst.source(fraction)

@@ -46,7 +46,8 @@ PROJECT_FORMAT = 2
 """Part of every project's digest; raised when the same network gives other sources than before."""
 
 
-SEALED = ("model.keras", "contract.yaml", "target.yaml")
+PHYSICS = "vectors/physics.npz"
+SEALED = ("model.keras", "contract.yaml", "target.yaml", PHYSICS)
 """What the manifest has digests of besides the sources."""
 RESERVED = ("parameters", "defines", "main", "nnet", "weights", "jetgate_contract")
 """Names that generated files or C++ have already taken."""
@@ -206,10 +207,18 @@ class FirmwareProject:
         return {name.removesuffix(end): form for name, form in declared.items() if name.endswith(end)}
 
     def physics_codes(self) -> Codes | None:
-        """The physics events that came with the project, shape `(events, inputs)`."""
-        path = self.folder / "vectors" / "physics.npz"
-        if not path.is_file():
+        """The physics events that came with the project, shape `(events, inputs)`; `None` where none did.
+
+        Raises:
+            InputError: They are missing, cut short or changed.
+        """
+        if PHYSICS not in self.manifest.files:
             return None
+        path = self.folder / PHYSICS
+        if not path.is_file():
+            raise InputError(f"{path}: the physics vectors are missing; convert the network again")
+        if file_digest(path) != self.manifest.files[PHYSICS]:
+            raise InputError(f"{path}: these are not the physics vectors that came with the project; convert it again")
         try:
             with np.load(path, allow_pickle=False) as stored:
                 codes: Codes = stored["codes"].astype(np.int64)
@@ -251,10 +260,14 @@ def convert(
         UnsupportedError: The network cannot be represented bit for bit.
         InputError: Network and contract do not fit each other.
     """
-    from firmware.backends import hls, qkeras_layers, rtl
+    from firmware.backends import hls, keras_layers, qkeras_layers, rtl
 
-    qkeras_layers.check_network(model)
-    _check_fit(model, contract, qkeras_layers.input_format(model))
+    if target.backend.types is None:
+        qkeras_layers.check_network(model)
+        _check_fit(model, contract, qkeras_layers.input_format(model))
+    else:
+        keras_layers.circuit(model, contract.common_format, target.backend.types)
+        _check_fit(model, contract, contract.common_format)
     key = project_key(model, contract, target, physics)
     home = folder / f"{name}-{target.name}-{key[:SHORT]}"
     if (home / "manifest.json").is_file():
@@ -265,14 +278,16 @@ def convert(
     if not re.match(r"[A-Za-z]", top) or top in RESERVED:
         top = f"network_{top}"
     with replacing(home) as fresh:
-        ports = hls.write(model, target, top, fresh)
-        verilog = rtl.write(model, contract.common_format, target, top, fresh / "rtl")
+        ports = hls.write(model, contract.common_format, target, top, fresh)
+        verilog = None
+        if target.backend.types is None:
+            verilog = rtl.write(model, contract.common_format, target, top, fresh / "rtl")
         for leftover in ("keras_model.keras", "hls4ml_config.yml", "build_lib.sh", f"{top}_bridge.cpp"):
             (fresh / leftover).unlink(missing_ok=True)  # hls4ml's own emulation, by absolute paths; ours replaces it
-        manifest = _finish(fresh, model, contract, target, name, top, key, ports, verilog)
         if physics is not None:
             (fresh / "vectors").mkdir()
-            np.savez_compressed(fresh / "vectors" / "physics.npz", codes=physics)
+            np.savez_compressed(fresh / PHYSICS, codes=physics)
+        manifest = _finish(fresh, model, contract, target, name, top, key, ports, verilog)
         write_json(fresh / "manifest.json", manifest.model_dump(mode="json"))
     return FirmwareProject.load(home)
 

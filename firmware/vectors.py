@@ -1,4 +1,6 @@
-"""Vectors that a network is compared on besides physics: the ends of every format, ties, and random codes."""
+"""Vectors that a network is compared on besides physics: the ends of every format, each layer's saturation points, ties,
+and random codes.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from firmware.circuit import Cast, Circuit, Dense
 from trigger.errors import InputError
-from trigger.fixed_point import Codes, Values
+from trigger.fixed_point import Codes, FixedPoint, Values
 from trigger.inputs.contract import InputSpec
+
+DISTINCT_OUTPUTS = 8
+"""Different outputs that physics and random vectors must at least give."""
+_FAR = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
@@ -16,7 +23,7 @@ class Vectors:
     """Inputs of a comparison.
 
     Attributes:
-        name: What they are: `physics`, `boundary`, `ties`, `random`.
+        name: What they are: `physics`, `boundary`, `saturation`, `ties`, `random`.
         codes: Integer codes, shape `(events, inputs)`.
         values: What the reference network is given, shape `(events, inputs)`; the values of `codes` unless they are to be
             rounded by the network itself.
@@ -64,6 +71,36 @@ def boundary(contract: InputSpec, seed: int) -> Vectors:
     return from_codes("boundary", np.stack(rows), contract)
 
 
+def saturation(circuit: Circuit, contract: InputSpec, pool: Codes) -> Vectors:
+    """Events at the saturation points of every layer: for each channel of each cast those, of a pool, that lie nearest to
+    either end of its format on either side, and the extremes; for the first layer the worst case of every neuron as well.
+
+    Args:
+        circuit: The network.
+        contract: Its inputs.
+        pool: Input codes to choose from, shape `(events, inputs)`.
+    """
+    low, high = _ranges(contract)
+    worst = [
+        np.where(row > 0, *ends) for step in circuit.steps[:2] if isinstance(step, Dense) and step.kernel.shape[0] == len(low)
+        for row in step.kernel.T for ends in ((high, low), (low, high))
+    ]  # fmt: skip
+    pool = np.concatenate([pool, np.stack(worst)]) if worst else pool
+    chosen = set(range(len(pool) - len(worst), len(pool)))
+    x = pool.reshape(-1, *circuit.shape)
+    for step in circuit.steps:
+        if isinstance(step, Cast):
+            shift = step.source.fraction - step.form.fraction
+            flat = x.reshape(len(x), int(np.prod(x.shape[1:])))
+            chosen.update(np.argmin(flat, axis=0).tolist(), np.argmax(flat, axis=0).tolist())
+            for end in (step.form.min_code, step.form.max_code):
+                edge = end << shift if shift >= 0 else end >> -shift
+                for side in (flat - edge, edge - flat - 1):
+                    chosen.update(np.argmin(np.where(side >= 0, side, _FAR), axis=0).tolist())
+        x = step(x)
+    return from_codes("saturation", pool[sorted(chosen)], contract)
+
+
 def ties(contract: InputSpec, count: int, seed: int) -> Vectors:
     """Real values exactly half-way between two codes: the contract rounds them for the firmware, the network's own cast
     for the reference, and both must go the same way.
@@ -87,6 +124,30 @@ def random(contract: InputSpec, count: int, seed: int) -> Vectors:
     widest = max(one.format.width for one in contract.inputs)
     logarithmic = rest >> generator.integers(0, widest, rest.shape)  # keeps the sign
     return from_codes("random", np.concatenate([even, logarithmic]), contract)
+
+
+def require_test(group: Vectors, outputs: Codes, output: FixedPoint) -> None:
+    """Refuse vectors that test nothing.
+
+    Args:
+        group: The vectors.
+        outputs: What the reference gives for them, shape `(events, outputs)`.
+        output: Format of the outputs.
+
+    Raises:
+        InputError: All inputs are 0, the outputs never change, or there are too few different ones.
+    """
+    if not group.codes.any():
+        raise InputError(f"{group.name} vectors test nothing: every input code is 0")
+    wanted = min(DISTINCT_OUTPUTS, len(outputs), 1 << min(output.width * outputs.shape[1], 30))
+    distinct = len(np.unique(outputs, axis=0))
+    if distinct < min(2, wanted):
+        raise InputError(f"{group.name} vectors test nothing: the reference gives the same outputs for every event")
+    if group.name in ("physics", "random") and distinct < wanted:
+        raise InputError(
+            f"{group.name} vectors test too little: {len(outputs):,} events give {distinct} different outputs, at least "
+            f"{wanted} are needed"
+        )
 
 
 def _ranges(contract: InputSpec) -> tuple[Codes, Codes]:

@@ -68,6 +68,11 @@ def at_least(
     return _held_to(name, figure, f">= {limit:g}", figure is not None and figure >= limit, required, uncertainty, note)
 
 
+def equal_to(name: str, figure: int | None, limit: int, *, required: bool = True, note: str = "") -> Requirement:
+    """A requirement that an integer is exactly another one; `None` is NOT MEASURED."""
+    return _held_to(name, figure, f"== {limit}", figure == limit, required, None, note)
+
+
 def not_measured(name: str, limit: str, *, required: bool, note: str) -> Requirement:
     """A requirement that nothing was measured for, and why."""
     return Requirement(name=name, status=Status.NOT_MEASURED, figure=None, limit=limit, required=required, note=note)

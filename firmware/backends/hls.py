@@ -16,7 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firmware.backends import qkeras_layers
+from firmware.backends import keras_layers, qkeras_layers
+from firmware.backends.keras_layers import Operation
 from firmware.precision import from_hls4ml, kbi
 from firmware.target import HlsBackend, Target
 from trigger.errors import InputError, UnsupportedError, nearest
@@ -43,11 +44,13 @@ class Port:
     size: int
 
 
-def write(model: keras.Model, target: Target, top: str, folder: Path) -> tuple[Port, Port]:
+def write(model: keras.Model, wire: FixedPoint, target: Target, top: str, folder: Path) -> tuple[Port, Port]:
     """Convert a network and write the HLS project into `folder`.
 
     Args:
-        model: A network that `qkeras_layers.check_network` accepts.
+        model: A network that `qkeras_layers.check_network` accepts, or `keras_layers.operations` where the target declares
+            types.
+        wire: Format of the inputs.
         target: Part, clock and options.
         top: Name of the top function.
         folder: An empty or missing folder.
@@ -59,9 +62,11 @@ def write(model: keras.Model, target: Target, top: str, folder: Path) -> tuple[P
         UnsupportedError: hls4ml cannot represent something exactly.
         InputError: The target names a layer that is not there, or a reuse factor that a layer cannot have.
     """
-    qkeras_layers.check_network(model)
-    _register_handlers()
     backend = target.backend
+    declared = None if backend.types is None else keras_layers.operations(model, backend.types)
+    if declared is None:
+        qkeras_layers.check_network(model)
+        _register_handlers()
     _check_layer_names(model, backend)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), warnings.catch_warnings(record=True) as warned:
@@ -71,10 +76,12 @@ def write(model: keras.Model, target: Target, top: str, folder: Path) -> tuple[P
         try:
             graph = hls4ml.converters.convert_from_keras_model(
                 model, output_dir=str(folder), project_name=top, backend=backend.tool.capitalize(), io_type="io_parallel",
-                part=target.part, clock_period=target.clock_ns, hls_config=_configuration(backend), bit_exact=True,
-                allow_da_fallback=False, allow_v2_fallback=False, write_weights_txt=False, write_tar=False,
+                part=target.part, clock_period=target.clock_ns, hls_config=_configuration(model, wire, backend),
+                bit_exact=declared is None, allow_da_fallback=False, allow_v2_fallback=declared is not None, write_weights_txt=False, write_tar=False,
             )  # fmt: skip
             _check_reuse(graph, backend)
+            if declared is not None:
+                _check_declared(graph, declared)
             graph.write()
         except (InputError, OSError):
             raise
@@ -91,22 +98,68 @@ def _port(variable: Any) -> Port:
     return Port(variable.name, variable.type.name, from_hls4ml(variable.type.precision), int(variable.size()))
 
 
-def _configuration(backend: HlsBackend) -> dict[str, Any]:
-    layers = {}
+def _configuration(model: keras.Model, wire: FixedPoint, backend: HlsBackend) -> dict[str, Any]:
+    layers: dict[str, dict[str, Any]] = {}
+    if backend.types is not None:
+        layers[model.inputs[0]._keras_history.operation.name] = {"Precision": {"result": str(wire)}}
+        form = wire
+        for operation in keras_layers.operations(model, backend.types):
+            layers[operation.name] = _declaration(operation, form)
+            form = operation.of("result")
     for name, options in backend.layers.items():
         given = {"ReuseFactor": options.reuse_factor, "Strategy": options.strategy and options.strategy.capitalize()}
-        layers[name] = {key: value for key, value in given.items() if value is not None}
-    # The precision here is overwritten everywhere by the bit-exact derivation.
-    model = {
-        "Precision": "ap_fixed<16,6>",
+        layers.setdefault(name, {}).update({key: value for key, value in given.items() if value is not None})
+    # Without declared types the precision here is overwritten everywhere by the bit-exact derivation.
+    whole = {
+        "Precision": "ap_fixed<16,6>" if backend.types is None else str(backend.types.default),
         "ReuseFactor": backend.reuse_factor,
         "Strategy": backend.strategy.capitalize(),
     }
-    return {"Model": model, "LayerName": layers}
+    return {"Model": whole, "LayerName": layers}
+
+
+def _declaration(operation: Operation, form: FixedPoint) -> dict[str, Any]:
+    """Every type of an operation, spelled out, so that hls4ml infers none."""
+    parts = {"dense": ("weight", "bias", "accum"), "scale": ("scale", "bias"), "softmax": ("accum",)}.get(
+        operation.kind, ()
+    )
+    precision = {what: str(operation.of(what)) for what in (*parts, "result")}
+    if operation.kind == "relu":
+        precision["param"] = str(operation.of("slope"))
+    if operation.kind == "softmax":
+        given = operation.softmax(form)
+        return {
+            "Precision": precision, "Implementation": "stable" if given.stable else "latency",
+            "exp_table_t": str(given.exponential), "inv_table_t": str(given.inverse), "inv_inp_t": str(given.total),
+            **({"inp_norm_t": str(given.distance)} if given.stable else {}),
+            "TableSize": given.inverses, "ExpTableSize": given.exponents, "InvTableSize": given.inverses,
+        }  # fmt: skip
+    if operation.kind in keras_layers.TABLES:
+        return {"Precision": precision, "table_t": str(operation.table), "TableSize": operation.size}
+    return {"Precision": precision}
+
+
+def _check_declared(graph: Any, declared: list[Operation]) -> None:
+    """hls4ml renames, merges and leaves out layers; here that is an error, because what was declared would be lost."""
+    kept = {layer.name: layer for layer in graph.get_layers() if layer.class_name != "Input"}
+    wanted = {one.name: one for one in declared}
+    if list(kept) != list(wanted):
+        raise UnsupportedError(f"hls4ml made the layers {', '.join(kept)} of {', '.join(wanted)}")
+    for name, layer in kept.items():
+        for what, kind in (("accum", "accum_t"), ("result", "result_t")):
+            found = layer.types.get(kind) if kind != "result_t" else layer.get_output_variable().type
+            if (
+                found is not None
+                and what in ("accum", "result")
+                and from_hls4ml(found.precision) != wanted[name].of(what)
+            ):
+                raise UnsupportedError(
+                    f"layer {name!r}: {what} was declared {wanted[name].of(what)}, hls4ml made it {found.precision}"
+                )
 
 
 def _check_layer_names(model: keras.Model, backend: HlsBackend) -> None:
-    known = [layer.name for layer in model.layers]
+    known = [layer.name for layer in model.layers]  # options are of layers with multipliers
     for name in backend.layers:
         if name not in known:
             raise InputError(

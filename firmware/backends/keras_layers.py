@@ -117,7 +117,9 @@ def operations(model: keras.Model, declared: DeclaredTypes) -> list[Operation]:
         if kind not in SUPPORTED_LAYERS:
             faults.append(f"layer {name!r} is a {kind}; with declared types there are {', '.join(SUPPORTED_LAYERS)}")
         elif name.lower() in TAKEN:
-            faults.append(f"layer {name!r}: hls4ml changes this name and loses what is declared for it; rename the layer")
+            faults.append(
+                f"layer {name!r}: hls4ml changes this name and loses what is declared for it; rename the layer"
+            )
         else:
             found += [Operation(*one, layer, declared) for one in _split(layer, faults)]
     names = [one.name for one in found]
@@ -186,23 +188,17 @@ def _steps(operation: Operation, form: FixedPoint) -> Iterator[Step]:
         case "dense":
             weight, accum = operation.of("weight"), operation.of("accum")
             kernel, bias = (np.asarray(one, dtype=np.float32) for one in _weights(operation.layer))
-            product = _wide(name, form.signed or weight.signed, form.width + weight.width, form.fraction + weight.fraction)
+            product = _wide(
+                name, form.signed or weight.signed, form.width + weight.width, form.fraction + weight.fraction
+            )
             biases = operation.of("bias")
             if operation.layer.use_bias:
                 _castable(name, biases, accum)
             _castable(name, product, accum)
-            yield Accumulate(
-                name, _printed(kernel, weight), accum.cast(_printed(bias, biases), biases), product, accum
-            )
+            yield Accumulate(name, _printed(kernel, weight), accum.cast(_printed(bias, biases), biases), product, accum)
             yield _cast(name, accum, result)
         case "scale":
-            scale, bias = operation.of("scale"), operation.of("bias")
-            factor, offset = (_printed(one, kind) for one, kind in zip(_normalisation(operation.layer), (scale, bias), strict=True))
-            fraction = max(form.fraction + scale.fraction, bias.fraction)
-            up = fraction - form.fraction - scale.fraction
-            yield Scale(name, factor << up, offset << (fraction - bias.fraction), fraction)
-            integer = max(form.integer + scale.integer + (form.signed and scale.signed), bias.integer) + 2
-            yield _cast(name, _wide(name, True, 1 + integer + fraction, fraction), result)
+            yield from _scale(operation, form)
         case "relu":
             slope = operation.of("slope") if operation.slope else FixedPoint(False, 1, 0)
             code = int(slope.codes(operation.slope))
@@ -219,6 +215,16 @@ def _steps(operation: Operation, form: FixedPoint) -> Iterator[Step]:
         case _:
             yield _lookup(name, operation, form)
             yield _cast(name, operation.table, result)
+
+
+def _scale(operation: Operation, form: FixedPoint) -> Iterator[Step]:
+    name, scale, biases = operation.name, operation.of("scale"), operation.of("bias")
+    factors, offsets = _normalisation(operation.layer)
+    fraction = max(form.fraction + scale.fraction, biases.fraction)
+    factor = _printed(factors, scale) << (fraction - form.fraction - scale.fraction)
+    yield Scale(name, factor, _printed(offsets, biases) << (fraction - biases.fraction), fraction)
+    integer = max(form.integer + scale.integer + (form.signed and scale.signed), biases.integer) + 2
+    yield _cast(name, _wide(name, True, 1 + integer + fraction, fraction), operation.of("result"))
 
 
 def _weights(layer: Any) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -333,6 +339,8 @@ def _index_bits(size: int) -> int:
 def _arguments(form: FixedPoint, size: int) -> list[float]:
     """The number that stands for all those with the same leading bits, in float32."""
     bits = _index_bits(size)
-    codes = np.arange(size, dtype=np.int64) << (form.width - bits) if form.width >= bits else np.zeros(size, dtype=np.int64)
+    codes = (
+        np.arange(size, dtype=np.int64) << (form.width - bits) if form.width >= bits else np.zeros(size, dtype=np.int64)
+    )
     wrapped = np.where(form.signed & (codes >= 1 << (form.width - 1)), codes - (1 << form.width), codes)
     return [float(np.float32(value)) for value in form.values(wrapped)]

@@ -91,7 +91,11 @@ def register_layers() -> None:
     def cast(x: Any, quantizer: Any, where: str) -> Any:
         form = qkeras_layers.quantizer_format(quantizer, where)
         return x.quantize(
-            int(form.signed), form.integer, form.fraction, overflow_mode=str(form.overflow), round_mode=str(form.rounding)
+            int(form.signed),
+            form.integer,
+            form.fraction,
+            overflow_mode=str(form.overflow),
+            round_mode=str(form.rounding),
         )
 
     class ReplayQDense(ReplayOperationBase):  # type: ignore[misc]

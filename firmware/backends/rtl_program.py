@@ -77,12 +77,12 @@ def _stage(program: Any, given: list[Codes], point: list[int]) -> Stage:
     return Stage(found, fractions, widths, [tuple(op.addr) for op in program.ops], list(program.out_idxs), taken)
 
 
-def _value(
+def _value(  # noqa: PLR0912  one branch an operation
     op: Any, found: Codes, fractions: list[int], widths: list[int], given: list[Codes], point: list[int], shifts: Any
 ) -> tuple[Any, int]:
     """The exact result of an operation and its fraction bits."""
     operands, data = op.addr, op.data
-    match op.opcode:
+    match op.opcode:  # in the order of alkaid's documentation of its program
         case -1:
             return given[data[0]], point[data[0]] - int(shifts[data[0]])
         case -2:

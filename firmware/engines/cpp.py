@@ -133,7 +133,11 @@ def trace(project: FirmwareProject, codes: Codes) -> list[tuple[Layer, Codes]]:
         with replacing(path.with_name(f"{path.stem}-trace.cpp")) as top:
             top.write_text(tapped, encoding="utf-8")
         with replacing(library) as fresh:
-            command = [*build_command(f"build/{path.stem}-trace.cpp", str(fresh.absolute())), "-DJETGATE_TRACE", "-Ifirmware"]
+            command = [
+                *build_command(f"build/{path.stem}-trace.cpp", str(fresh.absolute())),
+                "-DJETGATE_TRACE",
+                "-Ifirmware",
+            ]
             tools.run(command, project.folder, library.with_suffix(".log"), BUILD_TIMEOUT_S)
     sizes = [layer.size for layer in found]
     flat = _call(_load(library).jetgate_trace, codes, sum(sizes), sum(sizes))

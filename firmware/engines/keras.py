@@ -72,6 +72,19 @@ def run(project: FirmwareProject, model: keras.Model, values: Values) -> Codes:
     return project.manifest.outputs.fixed_point.codes_of_exact(np.concatenate(parts))
 
 
+def layer_outputs(project: FirmwareProject, model: keras.Model, values: Values) -> list[tuple[str, Values]]:
+    """Outputs of every layer in float64, from input to output: name and values of shape `(events, ...)`."""
+    import keras
+
+    _check_exact(model, project)
+    shaped = values.reshape(len(values), *project.contract.network_shape)
+    with _float64():
+        twin = qkeras_layers.float64_reference(model)
+        layers = qkeras_layers.chain(twin)
+        outputs = keras.Model(twin.inputs[0], [layer.output for layer in layers])(shaped, training=False)
+    return [(layer.name, np.asarray(out)) for layer, out in zip(layers, outputs, strict=True)]
+
+
 def _check_exact(model: keras.Model, project: FirmwareProject) -> None:
     """Bound every partial sum, in units of its last place, from the integer weights and the formats before it."""
     for proof in integer.sums(qkeras_layers.circuit(model, project.contract.common_format)).values():

