@@ -84,7 +84,9 @@ class Divergence:
         return {**vars(self), "histogram": {str(step): count for step, count in self.histogram.items()}}
 
 
-def first_difference(engine: str, vectors: str, circuit: Circuit, codes: Codes, taps: list[Tap]) -> Divergence | None:
+def first_difference(
+    engine: str, vectors: str, circuit: Circuit, codes: Codes, taps: list[Tap], causes: bool = True
+) -> Divergence | None:
     """Compare an engine's layers with the circuit's, in the order in which data flows.
 
     Args:
@@ -93,6 +95,7 @@ def first_difference(engine: str, vectors: str, circuit: Circuit, codes: Codes, 
         circuit: The network, which gives the expected codes.
         codes: Input codes, shape `(events, inputs)`.
         taps: The engine's layers, in data-flow order.
+        causes: Whether to look for the cause.
 
     Raises:
         InputError: A tap is of a layer that is not in the network.
@@ -106,10 +109,10 @@ def first_difference(engine: str, vectors: str, circuit: Circuit, codes: Codes, 
         steps, counts = np.unique((tap.codes - want)[wrong], return_counts=True)
         order = np.argsort(-counts)[:_SHOWN]
         before = taps[index - 1].layer if index else None
-        causes = tuple(explain(circuit, codes, before, tap))
+        found = tuple(explain(circuit, codes, before, tap)) if causes else ()
         return Divergence(
             engine, vectors, tap.name, event, channel, int(want[event, channel]), int(tap.codes[event, channel]),
-            int(wrong.sum()), wrong.size, {int(steps[k]): int(counts[k]) for k in order}, causes,
+            int(wrong.sum()), wrong.size, {int(steps[k]): int(counts[k]) for k in order}, found,
         )  # fmt: skip
     return None
 

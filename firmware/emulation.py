@@ -257,7 +257,7 @@ def emulate(
     before = project.digest()
     truth = Truth.of(project)
     runs = _engines(truth, engines, threads)
-    groups = _groups(project, truth.circuit, random_vectors, seed)
+    groups = emulation_groups(project, truth.circuit, random_vectors, seed)
     nodes = overflow.analyse(truth.circuit, {} if truth.model is None else project.accumulators())
     agreements: list[Agreement] = []
     divergences: dict[str, Divergence] = {}
@@ -319,7 +319,8 @@ def _engines(truth: Truth, wanted: tuple[str, ...] | None, threads: int) -> dict
     return runs
 
 
-def _groups(project: FirmwareProject, circuit: Circuit, random_vectors: int, seed: int) -> list[Vectors]:
+def emulation_groups(project: FirmwareProject, circuit: Circuit, random_vectors: int, seed: int) -> list[Vectors]:
+    """Everything that engines are compared on."""
     physics = project.physics_codes()
     random = vectors.random(project.contract, random_vectors, seed)
     pool = vectors.random(project.contract, POOL, seed + 1).codes
@@ -349,9 +350,13 @@ def _locate(truth: Truth, engine: str, group: Vectors, events: Codes) -> dict[st
 
 
 def cpp_taps(truth: Truth, codes: Codes) -> list[Tap]:
-    """Codes of every layer of the compiled C++, which may do a layer and the cast after it in one."""
-    names = [step.layer for step in truth.circuit.steps]
-    traced = cpp.trace(truth.project, codes)
+    """Codes of every layer of the compiled C++."""
+    return taps_of(truth.circuit, cpp.trace(truth.project, codes))
+
+
+def taps_of(circuit: Circuit, traced: list[tuple[cpp.Layer, Codes]]) -> list[Tap]:
+    """Layers of the C++ and what they are in the network: one may be a layer and the casts after it."""
+    names = [step.layer for step in circuit.steps]
     own = {layer.name for layer, _ in traced}
     taps = []
     for layer, found in traced:

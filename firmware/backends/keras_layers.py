@@ -344,3 +344,15 @@ def _arguments(form: FixedPoint, size: int) -> list[float]:
     )
     wrapped = np.where(form.signed & (codes >= 1 << (form.width - 1)), codes - (1 << form.width), codes)
     return [float(np.float32(value)) for value in form.values(wrapped)]
+
+
+def table_network() -> keras.Model:
+    """A small network with a table in it, for what is to be shown of tables where a network has none."""
+    import keras
+
+    source = keras.Input((4,), name="inputs")
+    hidden = keras.layers.Dense(6, activation="sigmoid", name="hidden")(source)
+    model = keras.Model(source, keras.layers.Dense(2, name="outputs")(hidden))
+    generator = np.random.default_rng(3)
+    model.set_weights([generator.normal(0, 1, weight.shape) for weight in model.get_weights()])
+    return model

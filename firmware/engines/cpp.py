@@ -66,10 +66,14 @@ def run(project: FirmwareProject, codes: Codes, threads: int = 1) -> Codes:
         ToolError: The library cannot be built or loaded.
         InputError: The shape is wrong.
     """
+    return run_library(load(build(project)), project, codes, threads)
+
+
+def run_library(library: ctypes.CDLL, project: FirmwareProject, codes: Codes, threads: int = 1) -> Codes:
+    """The same for a library that is loaded."""
     n_inputs, n_outputs = len(project.manifest.inputs.elements), len(project.manifest.outputs.elements)
     if codes.ndim != 2 or codes.shape[1] != n_inputs:
         raise InputError(f"codes of shape {codes.shape} do not fit {n_inputs} inputs")
-    library = _load(build(project))
     library.jetgate_inputs.restype = library.jetgate_outputs.restype = ctypes.c_size_t
     if (library.jetgate_inputs(), library.jetgate_outputs()) != (n_inputs, n_outputs):
         raise InputError(f"{project.folder}: the firmware's ports are not those of the manifest")
@@ -83,12 +87,16 @@ class Layer:
     Attributes:
         name: Its name, from the comment at its call.
         size: Number of its outputs.
-        form: Their type.
+        type_name: What the C++ calls their type.
+        form: That type.
+        arguments: The arrays that it is called with after its input and output: weights and biases.
     """
 
     name: str
     size: int
+    type_name: str
     form: FixedPoint
+    arguments: tuple[str, ...]
 
 
 def layers(project: FirmwareProject) -> tuple[tuple[Layer, ...], str]:
@@ -104,14 +112,15 @@ def layers(project: FirmwareProject) -> tuple[tuple[Layer, ...], str]:
     found: list[Layer] = []
 
     def tap(match: re.Match[str]) -> str:
-        array, name = match[2], match[3]
+        array, rest, name = match[2], match[3], match[4]
         kind, size = arrays.get(array, ("", "0"))
         if kind not in types:
             raise InputError(f"{path}: the array {array!r} of layer {name!r} is not declared as hls4ml does")
-        found.append(Layer(name, int(np.prod([int(one) for one in size.split("*")])), types[kind]))
+        elements = int(np.prod([int(one) for one in size.split("*")]))
+        found.append(Layer(name, elements, kind, types[kind], tuple(re.findall(r"\w+", rest))))
         return f"{match[0]}\n    jetgate_tap({array}, {found[-1].size});"
 
-    tapped = re.sub(r"^ *nnet::\w+<(.*)>\(\w+, (\w+)[^;]*\); // (\w+)$", tap, source, flags=re.MULTILINE)
+    tapped = re.sub(r"^ *nnet::\w+<(.*)>\(\w+, (\w+)([^;]*)\); // (\w+)$", tap, source, flags=re.MULTILINE)
     if not found:
         raise InputError(f"{path}: no layer is called as hls4ml does")
     return tuple(found), f'#include "jetgate_tap.h"\n{tapped}'
@@ -120,13 +129,16 @@ def layers(project: FirmwareProject) -> tuple[tuple[Layer, ...], str]:
 def trace(project: FirmwareProject, codes: Codes) -> list[tuple[Layer, Codes]]:
     """Codes of the outputs of every layer of the firmware, each of shape `(events, size)`.
 
-    A copy of the top function is compiled with a tap after each layer; the sources that synthesis reads have none.
-
     Raises:
-        ToolError: The copy cannot be built.
+        ToolError: The traced library cannot be built.
         InputError: The sources are not as hls4ml writes them.
     """
-    found, tapped = layers(project)
+    return trace_library(load(build_traced(project)), layers(project)[0], codes)
+
+
+def build_traced(project: FirmwareProject) -> Path:
+    """Compile a copy of the top function with a tap after each layer; the sources that synthesis reads have none."""
+    tapped = layers(project)[1]
     path = library_path(project)
     library = path.with_name(f"{path.stem}-trace.so")
     if not library.is_file():
@@ -139,12 +151,22 @@ def trace(project: FirmwareProject, codes: Codes) -> list[tuple[Layer, Codes]]:
                 "-Ifirmware",
             ]
             tools.run(command, project.folder, library.with_suffix(".log"), BUILD_TIMEOUT_S)
+    return library
+
+
+def trace_library(library: ctypes.CDLL, found: tuple[Layer, ...], codes: Codes) -> list[tuple[Layer, Codes]]:
+    """Codes of the outputs of every layer, from a traced library that is loaded."""
     sizes = [layer.size for layer in found]
-    flat = _call(_load(library).jetgate_trace, codes, sum(sizes), sum(sizes))
+    flat = _call(library.jetgate_trace, codes, sum(sizes), sum(sizes))
     return list(zip(found, np.split(flat, np.cumsum(sizes)[:-1], axis=1), strict=True))
 
 
-def _load(path: Path) -> ctypes.CDLL:
+def load(path: Path) -> ctypes.CDLL:
+    """Load a library.
+
+    Raises:
+        ToolError: It cannot be loaded.
+    """
     try:
         return ctypes.CDLL(str(path.absolute()))
     except OSError as error:

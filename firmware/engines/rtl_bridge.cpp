@@ -70,10 +70,8 @@ struct Simulation {
     std::unique_ptr<Vjetgate> model;
 
     explicit Simulation(const char *argument) {
-        if (argument) {
-            const char *arguments[] = {"jetgate", argument};
-            context.commandArgs(2, arguments);
-        }
+        const char *arguments[] = {"jetgate", argument};
+        context.commandArgs(argument ? 2 : 1, arguments);
 #if JETGATE_TRACE
         context.traceEverOn(true);
 #endif
