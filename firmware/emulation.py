@@ -114,6 +114,11 @@ class EmulationResult:
     overflow: Requirement | None = None
     physics: Codes | None = field(repr=False, default=None)
 
+    @property
+    def agrees(self) -> bool:
+        """Whether no code differs."""
+        return not any(one.differing_codes for one in self.agreements)
+
     def requirements(self) -> tuple[Requirement, ...]:
         """No code of any engine differs, the Verilog's latency is the declared one, no accumulator overflowed."""
         found = [self._bits(engine) for engine in dict.fromkeys(one.engine for one in self.agreements)]

@@ -22,20 +22,21 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from firmware import divergence, vectors
+from firmware import divergence
 from firmware.backends import keras_layers
-from firmware.circuit import Cast, Circuit, Dense, Step, Table
+from firmware.circuit import Bounds, Cast, Circuit, Dense, Step, Table
 from firmware.emulation import Truth, emulation_groups, rtl_divergence, taps_of
 from firmware.engines import cpp, rtl
 from firmware.precision import typedefs
 from firmware.project import PHYSICS, FirmwareProject, convert
 from firmware.target import DeclaredTypes
-from trigger.errors import InputError, UnsupportedError
+from trigger.errors import InputError
 from trigger.files import make_folder
 from trigger.fixed_point import Codes, FixedPoint, Overflow, Rounding
 from trigger.inputs.contract import Input, InputSpec
@@ -210,7 +211,10 @@ def mutate(
         if not any(one.kind is Kind.TABLE for one in chosen):
             other = _Trial(_table_truth(project, Path(folder)), seed, threads, locate)
             table = _choose({Kind.TABLE: _sites(Kind.TABLE, other.truth, generator)}, 1, generator)
-            told(replace(one, network="a small network with a table") for one in other.judge(table, Path(folder) / "table"))
+            told(
+                replace(one, network="a small network with a table")
+                for one in other.judge(table, Path(folder) / "table")
+            )
     return MutationResult(tuple(outcomes))
 
 
@@ -257,7 +261,7 @@ def _number_sites(kind: Kind, project: FirmwareProject) -> Iterator[Mutant]:
     """Every bit of every weight or bias."""
     types = typedefs((project.folder / "firmware" / "defines.h").read_text(encoding="utf-8"))
     for layer in cpp.layers(project)[0]:
-        if len(layer.arguments) != 2:  # noqa: PLR2004  weights and biases
+        if len(layer.arguments) != 2:
             continue
         array = layer.arguments[kind is Kind.BIAS]
         path = f"firmware/weights/{array}.h"
@@ -287,7 +291,9 @@ def _type_sites(kind: Kind, truth: Truth) -> Iterator[Mutant]:
     casts = {step.layer for step in truth.circuit.steps if isinstance(step, Cast)}
     names = [step.layer for step in truth.circuit.steps]
     found = cpp.layers(truth.project)[0]
-    for layer, tap in zip(found, taps_of(truth.circuit, [(one, np.zeros((0, 1), np.int64)) for one in found]), strict=True):
+    for layer, tap in zip(
+        found, taps_of(truth.circuit, [(one, np.zeros((0, 1), np.int64)) for one in found]), strict=True
+    ):
         line = re.search(rf"^typedef .* {layer.type_name};$", text, re.MULTILINE)
         if tap.layer not in casts or line is None or names.count(tap.layer) == 0:
             continue
@@ -299,33 +305,38 @@ def _type_sites(kind: Kind, truth: Truth) -> Iterator[Mutant]:
         }[kind]
         for changed in changes:
             after = f"typedef {changed} {layer.type_name};"
-            yield Mutant(kind, layer.name, path, f"{changed} instead of {form}", line[0], after, line.start(), form=changed)
+            yield Mutant(
+                kind, layer.name, path, f"{changed} instead of {form}", line[0], after, line.start(), form=changed
+            )
 
 
 def _table_sites(truth: Truth, generator: np.random.Generator) -> Iterator[Mutant]:
-    """One bit of entries of every table."""
+    """One bit of every entry of every table."""
     path = "firmware/nnet_utils/nnet_activation.h"
     text = (truth.project.folder / path).read_text(encoding="utf-8")
     for step in truth.circuit.steps:
         kind = step.layer.rsplit("_", 1)[-1]
-        if not isinstance(step, Table):
-            continue
         place = re.compile(rf"void init_{kind}_table\(.*?(table_out\[ii\] = real_val;)", re.DOTALL).search(text)
-        if place is None:
+        if not isinstance(step, Table) or place is None:
             continue
         for entry in range(len(step.entries)):
             bit = int(generator.integers(step.form.width))
-            after = f"table_out[ii] = real_val; if (ii == {entry} && jetgate_mutant == @) table_out[ii][{bit}] = !bool(table_out[ii][{bit}]);"
-            yield Mutant(Kind.TABLE, step.layer, path, f"entry {entry}, bit {bit}", place[1], after, place.start(1), (entry,))
+            flipped = f"table_out[ii][{bit}] = !bool(table_out[ii][{bit}]);"
+            after = f"{place[1]} if (ii == {entry} && jetgate_mutant == @) {flipped}"
+            what = f"entry {entry}, bit {bit}"
+            yield Mutant(Kind.TABLE, step.layer, path, what, place[1], after, place.start(1), (entry,))
 
 
 def _vector_sites(project: FirmwareProject, generator: np.random.Generator) -> Iterator[Mutant]:
+    """One code changed, the file cut short, and the file gone."""
     codes = project.physics_codes()
-    if codes is not None:
-        for event in generator.integers(len(codes), size=100):
-            column = int(generator.integers(codes.shape[1]))
-            yield Mutant(Kind.VECTORS, divergence.INPUT, PHYSICS, f"event {event}, input {column}: lowest bit", index=(event, column))
-        yield Mutant(Kind.VECTORS, divergence.INPUT, PHYSICS, "cut short", index=())
+    if codes is None:
+        return
+    event, column = int(generator.integers(len(codes))), int(generator.integers(codes.shape[1]))
+    changed = f"event {event}, input {column}: lowest bit"
+    yield Mutant(Kind.VECTORS, divergence.INPUT, PHYSICS, changed, index=(event, column))
+    yield Mutant(Kind.VECTORS, divergence.INPUT, PHYSICS, "cut short", before="-100 bytes")
+    yield Mutant(Kind.VECTORS, divergence.INPUT, PHYSICS, "missing")
 
 
 _WIRE = re.compile(r"^    wire \[(\d+):0\] v(\d+); (?!assign v\d+\[\d+:0\] = model_inp)(.*v\2\[.*;)(.*)$", re.MULTILINE)
@@ -410,7 +421,7 @@ class _Trial:
         self._require_agreement(_loaded(library, 0), copy)
         for number, mutant in mutants:
             switched = _loaded(library, number)
-            reason = self._differs(lambda codes, on=switched: cpp.run_library(on, copy, codes, self.threads))
+            reason = self._differs(partial(cpp.run_library, switched, copy, threads=self.threads))
             named = None
             if reason is not None and tracer is not None:
                 named = self._named(copy, _loaded(tracer, number))
@@ -428,7 +439,7 @@ class _Trial:
             for mutant, (copy, library, tracer) in zip(mutants, pool.map(build, enumerate(mutants)), strict=True):
                 loaded = cpp.load(library)
                 assert mutant.form is not None
-                reason = self._differs(lambda codes, on=loaded, at=copy: cpp.run_library(on, at, codes, self.threads))
+                reason = self._differs(partial(cpp.run_library, loaded, copy, threads=self.threads))
                 named = self._named(copy, cpp.load(tracer)) if reason is not None and tracer is not None else None
                 yield self._outcome(mutant, reason, named)
                 shutil.rmtree(copy.folder)
@@ -442,12 +453,12 @@ class _Trial:
         for path in {mutant.path for _, mutant in mutants}:
             text = (copy.folder / path).read_text(encoding="utf-8")
             (copy.folder / path).write_text(text.replace(");\n", f");\n{_SWITCH_VERILOG}", 1), encoding="utf-8")
-        sound = self._differs(lambda codes: rtl.run(copy, codes, self.threads))
+        sound = self._differs(partial(rtl.run, copy, threads=self.threads))
         if sound is not None:
             raise InputError(f"{self.project.folder}: the Verilog differs without any fault; emulate it first")
         for number, mutant in mutants:
             switch = f"+mutant={number}"
-            reason = self._differs(lambda codes, on=switch: rtl.run(copy, codes, self.threads, on))
+            reason = self._differs(partial(rtl.run, copy, threads=self.threads, argument=switch))
             named = None
             if reason is not None and self.locate:
                 named = self._named_in_verilog(copy, switch)
@@ -460,8 +471,10 @@ class _Trial:
             codes = np.array(self.project.physics_codes())
             codes[mutant.index] ^= 1
             np.savez_compressed(path, codes=codes)
-        else:
+        elif mutant.before:
             path.write_bytes(path.read_bytes()[:-100])
+        else:
+            path.unlink()
         try:
             FirmwareProject.load(copy.folder).physics_codes()
         except InputError:
@@ -485,7 +498,7 @@ class _Trial:
         return Outcome(mutant, Fate.SURVIVED, "no vector tells it apart and nothing proves that none can")
 
     def _require_agreement(self, library: Any, copy: FirmwareProject) -> None:
-        if self._differs(lambda codes: cpp.run_library(library, copy, codes, self.threads)) is not None:
+        if self._differs(partial(cpp.run_library, library, copy, threads=self.threads)) is not None:
             raise InputError(f"{self.project.folder}: the C++ differs without any fault; emulate it first")
 
     def _named(self, copy: FirmwareProject, tracer: Any) -> str | None:
@@ -543,7 +556,9 @@ def _table_truth(project: FirmwareProject, folder: Path) -> Truth:
     wire = FixedPoint.parse("ap_fixed<10,4>")
     contract = InputSpec(inputs=tuple(Input(name=f"x{k}", format=wire) for k in range(4)), outputs=("a", "b"))
     types = DeclaredTypes.model_validate({"default": "ap_fixed<16,6>"})
-    target = project.target.model_copy(update={"backend": project.target.backend.model_copy(update={"types": types, "layers": {}})})
+    target = project.target.model_copy(
+        update={"backend": project.target.backend.model_copy(update={"types": types, "layers": {}})}
+    )
     return Truth.of(convert(keras_layers.table_network(), contract, target, "table", folder))
 
 
@@ -553,20 +568,22 @@ def _table_truth(project: FirmwareProject, folder: Path) -> Truth:
 def equivalent(circuit: Circuit, mutant: Mutant) -> str | None:
     """Why a mutant changes nothing, or `None` where that cannot be proven."""
     bounds = circuit.bounds()
-    for number, step in enumerate(circuit.steps):
-        if step.layer != mutant.layer:
-            continue
-        match step, mutant.kind:
-            case Dense(), Kind.WEIGHT | Kind.BIAS:
-                return _dead_sum(circuit, number, mutant)
-            case Table(), Kind.TABLE:
-                first, last = step.index(bounds[number].low).min(), step.index(bounds[number].high).max()
-                entry = mutant.index[0]
-                return None if first <= entry <= last else f"entry {entry} is never looked up: only {first} to {last} are"
-            case Dense(), Kind.ROUNDING | Kind.SATURATION | Kind.SHIFT:
-                after = circuit.steps[number + 1]
-                return _same_cast(step, after, bounds[number + 1], mutant) if isinstance(after, Cast) else None
-    return None
+    number = next((k for k, step in enumerate(circuit.steps) if step.layer == mutant.layer), None)
+    if number is None:
+        return None
+    step = circuit.steps[number]
+    if mutant.kind in TYPES:
+        at = next((k for k, one in enumerate(circuit.steps[number:], number) if isinstance(one, Cast)), None)
+        return None if at is None else _same_cast(circuit, at, bounds[at], mutant)
+    match step:
+        case Dense() if mutant.kind in (Kind.WEIGHT, Kind.BIAS):
+            return _dead_sum(circuit, number, mutant)
+        case Table() if mutant.kind is Kind.TABLE:
+            first, last = step.index(bounds[number].low).min(), step.index(bounds[number].high).max()
+            entry = mutant.index[0]
+            return None if first <= entry <= last else f"entry {entry} is never looked up: only {first} to {last} are"
+        case _:
+            return None
 
 
 def _dead_sum(circuit: Circuit, number: int, mutant: Mutant) -> str | None:
@@ -574,7 +591,10 @@ def _dead_sum(circuit: Circuit, number: int, mutant: Mutant) -> str | None:
     step, given = circuit.steps[number], circuit.bounds()[number]
     assert isinstance(step, Dense)
     channel = mutant.index[-1]
-    if mutant.kind is Kind.WEIGHT and given.low[..., mutant.index[0]].max() == given.high[..., mutant.index[0]].min() == 0:
+    if (
+        mutant.kind is Kind.WEIGHT
+        and given.low[..., mutant.index[0]].max() == given.high[..., mutant.index[0]].min() == 0
+    ):
         return f"input {mutant.index[0]} of the layer is always 0"
     following: list[Step] = []
     for after in circuit.steps[number + 1 :]:
@@ -607,19 +627,25 @@ def _dead_sum(circuit: Circuit, number: int, mutant: Mutant) -> str | None:
     return None
 
 
-def _same_cast(step: Dense, cast: Cast, reach: Any, mutant: Mutant) -> str | None:
-    """All sums that can come, enumerated: multiples of what the weights have in common, off the bias."""
+def _same_cast(circuit: Circuit, at: int, reach: Bounds, mutant: Mutant) -> str | None:
+    """All codes that can come, enumerated; sums are multiples of what their weights have in common, off the bias."""
+    cast, before = circuit.steps[at], circuit.steps[at - 1] if at else None
+    assert isinstance(cast, Cast)
     assert mutant.form is not None
     changed = replace(cast, form=mutant.form)
     if changed.form.fraction != cast.form.fraction:
         return None
     total = 0
-    for channel in range(step.kernel.shape[1]):
-        common = max(1, int(np.gcd.reduce(np.abs(step.kernel[:, channel]))))
-        offset = int(step.bias[channel])
+    for channel in range(reach.low.shape[-1]):
+        common, offset = 1, 0
+        if isinstance(before, Dense):
+            common = max(1, int(np.gcd.reduce(np.abs(before.kernel[:, channel]))))
+            offset = int(before.bias[channel])
         low, high = int(reach.low[..., channel].min()), int(reach.high[..., channel].max())
-        codes = np.arange(-((offset - low) // common), (high - offset) // common + 1, dtype=np.int64) * common + offset
-        total += len(codes)
-        if total > _ENUMERATED or not np.array_equal(cast(codes), changed(codes)):
+        total += (high - low) // common + 1
+        if total > _ENUMERATED:
             return None
-    return f"all {total:,} sums that can come were cast both ways"
+        codes = np.arange(-((offset - low) // common), (high - offset) // common + 1, dtype=np.int64) * common + offset
+        if not np.array_equal(cast(codes), changed(codes)):
+            return None
+    return f"all {total:,} codes that can come were cast both ways"

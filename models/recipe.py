@@ -73,10 +73,12 @@ class Requirements(Settings):
     Attributes:
         accuracy_loss: Largest accuracy that the firmware may lose against the float network, as a fraction.
         macro_auc: Smallest mean of the one-against-rest AUCs of the firmware's scores.
+        mutants: Faults that are put into copies of the firmware, each of which the comparison must find; 0 for none.
     """
 
     accuracy_loss: float | None = Field(default=0.015, ge=0)
     macro_auc: float | None = Field(default=None, gt=0, le=1)
+    mutants: int = Field(default=24, ge=0)
 
 
 class Recipe(Settings):

@@ -77,7 +77,8 @@ def write(model: keras.Model, wire: FixedPoint, target: Target, top: str, folder
             graph = hls4ml.converters.convert_from_keras_model(
                 model, output_dir=str(folder), project_name=top, backend=backend.tool.capitalize(), io_type="io_parallel",
                 part=target.part, clock_period=target.clock_ns, hls_config=_configuration(model, wire, backend),
-                bit_exact=declared is None, allow_da_fallback=False, allow_v2_fallback=declared is not None, write_weights_txt=False, write_tar=False,
+                bit_exact=declared is None, allow_da_fallback=False, allow_v2_fallback=declared is not None,
+                write_weights_txt=False, write_tar=False,
             )  # fmt: skip
             _check_reuse(graph, backend)
             if declared is not None:

@@ -113,8 +113,9 @@ def run(chain: Chain) -> Verdict:
         train(chain, sample, "float")
         compiled.result()
     emulation = emulate_project(chain, record)
+    mutation = mutate_project(chain, record, emulation)
     performance = measure(chain, sample, record, emulation)
-    return conclude(chain, sample, emulation, performance)
+    return conclude(chain, sample, emulation, mutation, performance)
 
 
 # ---------------------------------------------------------------------------------------------------------------- steps
@@ -401,6 +402,33 @@ def emulate_project(chain: Chain, record: Mapping[str, Any]) -> EmulationResult:
         return EmulationResult.load(summary, stored["codes"])
 
 
+def mutate_project(chain: Chain, record: Mapping[str, Any], emulation: EmulationResult) -> dict[str, Any] | None:
+    """Put faults into copies of the firmware, once; `None` where none are asked for, or where the bits differ anyway."""
+    from firmware.mutation import mutate
+
+    path, count = chain.folder / "mutation.json", chain.recipe.requirements.mutants
+    if count == 0 or not emulation.agrees:
+        return None
+
+    def test() -> None:
+        start_keras()
+        chain.report.say("mutation: faults that the comparison must find")
+        with chain.report.progress("mutation") as progress:
+            result = mutate(
+                open_project(chain, record),
+                count=count,
+                seed=chain.recipe.seed,
+                threads=chain.workers,
+                progress=progress,
+            )
+        write_json(path, result.summary())
+
+    key = digest(STEP_FORMAT, version("jetgate"), record["digest"], chain.recipe.seed, count)
+    step(chain.folder, "mutation", key, [path], test)
+    found: dict[str, Any] = read_json(path)
+    return found
+
+
 # ---------------------------------------------------------------------------------------------------------- performance
 
 
@@ -485,14 +513,15 @@ def _draw(chain: Chain, sample: FeatureDataset, logits: dict[str, NDArray[np.flo
 
 
 def conclude(
-    chain: Chain, sample: FeatureDataset, emulation: EmulationResult, performance: Mapping[str, Any]
-) -> Verdict:
+    chain: Chain, sample: FeatureDataset, emulation: EmulationResult, mutation: Mapping[str, Any] | None,
+    performance: Mapping[str, Any],
+) -> Verdict:  # fmt: skip
     """Hold everything to what is required, and write it down."""
     from trigger.app.signoff import requirements
 
     firmware = read_json(chain.folder / "steps" / "firmware.json")
     verdict = Verdict(
-        requirements=requirements(chain.recipe, sample, emulation, performance, firmware["clipped"]),
+        requirements=requirements(chain.recipe, sample, emulation, mutation, performance, firmware["clipped"]),
         synthetic=sample.origin.synthetic,
     )
     write_json(chain.folder / "run.json", _provenance(chain, firmware))
@@ -504,8 +533,12 @@ def _provenance(chain: Chain, firmware: Mapping[str, Any]) -> dict[str, Any]:
     """Digests of the content of every product, and the versions that made them."""
     steps = {
         name: read_json(folder / "steps" / f"{name}.json")
-        for folder, names in ((chain.model_folder, ("features", "quantised", "float")), (chain.folder, ("emulation",)))
+        for folder, names in (
+            (chain.model_folder, ("features", "quantised", "float")),
+            (chain.folder, ("emulation", "mutation")),
+        )
         for name in names
+        if (folder / "steps" / f"{name}.json").is_file()
     }
     return {
         "recipe": chain.recipe.name,

@@ -16,7 +16,9 @@ from trigger.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, EXIT_TOOL_FAILED
 from trigger.files import read_json
 
 if TYPE_CHECKING:
+    from firmware.project import FirmwareProject
     from trigger.app.chain import Chain
+    from trigger.verdict import Requirement
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -149,12 +151,15 @@ def emulate(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random vectors.")] = 1,
     engine: Annotated[list[str] | None, typer.Option(help="integer, cpp or rtl; may be given again; all by default.")] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Compare every layer as well, of every engine.")] = False,
+    mutate: Annotated[bool, typer.Option("--mutate", help="Put faults into copies, each of which must be found.")] = False,
+    mutants: Annotated[int, typer.Option(min=1, help="How many, with --mutate.")] = 24,
     workers: Workers = CORES, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Compare every engine with the reference network, code by code. One difference fails, and is traced to its layer."""
     from firmware.emulation import emulate as compare
     from firmware.project import FirmwareProject
-    from trigger.app.console import Reporter, overall_line, start_keras, verdict_table
+    from trigger.app.console import Reporter, divergence_tables, overall_line, start_keras, verdict_table
+    from trigger.verdict import Verdict
 
     report = Reporter()
     opened = FirmwareProject.load(project)
@@ -166,12 +171,37 @@ def emulate(
             opened, engines=tuple(engine) if engine else None, random_vectors=vectors, seed=seed, threads=workers,
             trace=trace, progress=progress,
         )  # fmt: skip
-    verdict = result.verdict()
+    requirements, content = result.requirements(), result.summary()
+    if mutate:
+        faults = _mutate(opened, result.agrees, mutants, seed, workers)
+        requirements = (*requirements, faults[0])
+        content["mutation"] = faults[1]
+    verdict = Verdict(requirements=requirements)
     if as_json:
-        _print_json({"overall": str(verdict.overall), **result.summary()})
+        _print_json(
+            {
+                "overall": str(verdict.overall),
+                "requirements": verdict.model_dump(mode="json")["requirements"],
+                **content,
+            }
+        )
     else:
-        _print(verdict_table(verdict), overall_line(verdict))
+        _print(verdict_table(verdict), *divergence_tables(result.divergences), overall_line(verdict))
     return verdict.exit_status
+
+
+def _mutate(
+    project: FirmwareProject, agrees: bool, count: int, seed: int, workers: int
+) -> tuple[Requirement, dict[str, Any] | None]:
+    from firmware.mutation import mutate
+    from trigger.app.console import Reporter
+    from trigger.verdict import not_measured
+
+    if not agrees:
+        return not_measured("mutation", ">= 1", required=True, note="the bits differ without any fault"), None
+    with Reporter().progress("mutation") as progress:
+        found = mutate(project, count=count, seed=seed, threads=workers, progress=progress)
+    return found.requirement(), found.summary()
 
 
 @app.command()

@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -88,6 +88,27 @@ def verdict_table(verdict: Verdict) -> Table:
             one.name, f"[{colour}]{one.status}[/]", figure, one.limit, "yes" if one.required else "no", one.note
         )
     return table
+
+
+def divergence_tables(divergences: Sequence[Mapping[str, Any]]) -> list[Table]:
+    """For each engine that differs, where it first does and by how much."""
+    tables = []
+    for one in divergences:
+        table = Table(
+            title=f"{one['engine']}: first difference in layer {one['layer']}",
+            header_style="bold",
+            title_justify="left",
+        )
+        table.add_column("", overflow="fold")
+        table.add_column("found", overflow="fold")
+        table.add_row("event, channel", f"{one['vectors']} event {one['event']}, channel {one['channel']}")
+        table.add_row("code", f"{one['found']} instead of {one['expected']}")
+        table.add_row("codes of the layer", f"{one['differing']:,} of {one['compared']:,} differ")
+        table.add_row("off by steps", ", ".join(f"{step}: {count:,}" for step, count in one["histogram"].items()))
+        for cause in one["causes"] or ["no single change that was tried explains it"]:
+            table.add_row("cause", cause)
+        tables.append(table)
+    return tables
 
 
 def overall_line(verdict: Verdict) -> str:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def requirements(
-    recipe: Recipe, sample: FeatureDataset, emulation: EmulationResult, performance: Mapping[str, Any],
-    clipped: Mapping[str, float],
+    recipe: Recipe, sample: FeatureDataset, emulation: EmulationResult, mutation: Mapping[str, Any] | None,
+    performance: Mapping[str, Any], clipped: Mapping[str, float],
 ) -> tuple[Requirement, ...]:  # fmt: skip
     """Every requirement of a run, decided or shown.
 
@@ -23,6 +23,7 @@ def requirements(
         recipe: Says what is required.
         sample: The jets.
         emulation: The comparison of bits.
+        mutation: What became of faults put into copies; `None` where none were.
         performance: Figures of merit, as `performance.json` has them.
         clipped: For each input the share of values outside its format.
     """
@@ -32,11 +33,22 @@ def requirements(
         ),
         _clipping(clipped),
         *emulation.requirements(),
+        _mutation(recipe, mutation),
         *_physics(recipe, performance, sample.origin.synthetic),
         *_mass_peaks(performance, sample.origin.synthetic),
         not_measured("synthesis:latency", "none set", required=False, note="no vendor tool was run"),
         not_measured("synthesis:resources", "none set", required=False, note="no vendor tool was run"),
     )
+
+
+def _mutation(recipe: Recipe, mutation: Mapping[str, Any] | None) -> Requirement:
+    from firmware.mutation import mutation_requirement
+
+    if mutation is not None:
+        return mutation_requirement(mutation["outcomes"])
+    wanted = recipe.requirements.mutants > 0
+    note = "the bits differ without any fault" if wanted else "no mutants are asked for"
+    return not_measured("mutation", ">= 1", required=wanted, note=note)
 
 
 def _clipping(clipped: Mapping[str, float]) -> Requirement:
