@@ -261,7 +261,7 @@ def emulate(
     """
     before = project.digest()
     truth = Truth.of(project)
-    runs = _engines(truth, engines, threads)
+    runs = built_engines(truth, engines, threads)
     groups = emulation_groups(project, truth.circuit, random_vectors, seed)
     nodes = overflow.analyse(truth.circuit, {} if truth.model is None else project.accumulators())
     agreements: list[Agreement] = []
@@ -298,7 +298,7 @@ def emulate(
     )  # fmt: skip
 
 
-def _engines(truth: Truth, wanted: tuple[str, ...] | None, threads: int) -> dict[str, Callable[[Codes], Codes]]:
+def built_engines(truth: Truth, wanted: tuple[str, ...] | None, threads: int) -> dict[str, Callable[[Codes], Codes]]:
     """Build the engines, those that are compiled side by side."""
     project = truth.project
     names = truth.engines if wanted is None else wanted

@@ -30,6 +30,7 @@ DOORS = {
     "keras": ["models/", "firmware/backends/", "firmware/engines/", "trigger/app/console.py"],
     "hls4ml": ["firmware/backends/hls"],
     "alkaid": ["firmware/backends/rtl"],
+    "distributed": ["trigger/workers.py"],
     "subprocess": ["firmware/tools.py"],
     "tensorflow": [],
     "jax": [],

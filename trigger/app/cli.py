@@ -153,6 +153,10 @@ def emulate(
     trace: Annotated[bool, typer.Option("--trace", help="Compare every layer as well, of every engine.")] = False,
     mutate: Annotated[bool, typer.Option("--mutate", help="Put faults into copies, each of which must be found.")] = False,
     mutants: Annotated[int, typer.Option(min=1, help="How many, with --mutate.")] = 24,
+    events: Annotated[list[str] | None, typer.Option(help="ROOT files to emulate instead: a branch for each input.")] = None,
+    tree: Annotated[str, typer.Option(help="Their tree.")] = "Events",
+    scores: Annotated[Path | None, typer.Option(help="A ROOT file for the output codes of --events.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a dask scheduler, for --events.")] = None,
     workers: Workers = CORES, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Compare every engine with the reference network, code by code. One difference fails, and is traced to its layer."""
@@ -166,6 +170,8 @@ def emulate(
     if edited := opened.edited():
         report.say(f"[yellow]edited after the conversion: {', '.join(edited)}[/]; building it anew")
     start_keras()
+    if events:
+        return _stream(opened, events, tree, tuple(engine or ("integer",)), scores, scheduler, workers, as_json)
     with report.progress("emulation") as progress:
         result = compare(
             opened, engines=tuple(engine) if engine else None, random_vectors=vectors, seed=seed, threads=workers,
@@ -187,6 +193,26 @@ def emulate(
         )
     else:
         _print(verdict_table(verdict), *divergence_tables(result.divergences), overall_line(verdict))
+    return verdict.exit_status
+
+
+def _stream(
+    project: FirmwareProject, events: list[str], tree: str, engines: tuple[str, ...], scores: Path | None,
+    scheduler: str | None, workers: int, as_json: bool,
+) -> int:  # fmt: skip
+    from firmware.streaming import stream
+    from trigger.app.console import Reporter, overall_line, start_keras, verdict_table
+    from trigger.files import matching
+    from trigger.workers import executor
+
+    with executor(workers, scheduler, start_keras) as pool, Reporter().progress("emulation") as progress:
+        result = stream(project, matching(events), tree, pool, engines=engines, scores=scores, at_once=2 * workers,
+                        progress=progress)  # fmt: skip
+    verdict = result.verdict()
+    if as_json:
+        _print_json({"overall": str(verdict.overall), **result.summary()})
+    else:
+        _print(verdict_table(verdict), overall_line(verdict))
     return verdict.exit_status
 
 

@@ -15,13 +15,10 @@ References:
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import shutil
-import threading
-import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -44,10 +41,11 @@ from trigger.data.jets import (
 )
 from trigger.data.rootfile import JetBlock, read_block, write_sample
 from trigger.digest import SHORT, digest
-from trigger.errors import InputError, ToolError
+from trigger.errors import InputError
 from trigger.files import locked, make_folder, replacing
 from trigger.inputs.clustering import cluster
 from trigger.kinematics import delta_phi, pseudorapidity, transverse_momentum
+from trigger.workers import executor as own_executor
 
 JetClass = Literal["quark", "gluon", "W", "Z", "top", "higgs"]
 Progress = Callable[[str, int, int], None]
@@ -250,34 +248,12 @@ def _make_sample(
     executor: Executor | None,
 ) -> None:  # fmt: skip
     chunks = make_folder(home / "chunks")
-    own = executor is None
-    pool = executor or ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),)
-    )
-    try:
+    with nullcontext(executor) if executor is not None else own_executor(workers) as pool:
         minbias = _prepare_pool(data, seed, folder, pool, progress) if data.pileup > 0 else None
         wanted = [name for name, process in PROCESSES.items() if set(process.classes) & set(data.classes)]
         made = _run_chunks(data, seed, chunks, wanted, minbias, pool, workers, progress)
-    except BrokenExecutor as error:
-        raise ToolError(
-            "a worker process was ended from outside, perhaps for lack of memory: use fewer --workers"
-        ) from error
-    finally:
-        if own:
-            pool.shutdown(wait=True, cancel_futures=True)
     _join(data, seed, chunks, made, target)
     shutil.rmtree(chunks, ignore_errors=True)
-
-
-def _end_with(parent: int) -> None:
-    """End this worker when the run that started it is killed: it would wait for work for ever."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _run_chunks(

@@ -117,6 +117,43 @@ def read_block(path: Path) -> JetBlock:
     )
 
 
+def entries(path: Path, tree: str) -> int:
+    """Entries of a tree."""
+    with _reading(path) as file:
+        return int(_tree(file, path, tree).num_entries)
+
+
+def read_columns(path: Path, tree: str, names: tuple[str, ...], start: int, stop: int) -> NDArray[np.float64]:
+    """Branches of one number an entry, shape `(entries, names)`.
+
+    Raises:
+        InputError: A branch is missing, or has more than one number an entry.
+    """
+    import awkward as ak
+
+    with _reading(path) as file:
+        found = _tree(file, path, tree)
+        _require_branches(found, path, list(names))
+        with _blaming(path):
+            columns = found.arrays(list(names), entry_start=start, entry_stop=stop, library="ak")
+    many = [name for name in names if columns[name].ndim != 1]
+    if many:
+        raise InputError(f"{path}: branch {many[0]!r} of tree {tree!r} has more than one number an entry")
+    return np.stack([ak.to_numpy(columns[name]).astype(np.float64) for name in names], axis=1)
+
+
+def write_columns(path: Path, tree: str, blocks: Iterable[dict[str, NDArray[Any]]]) -> None:
+    """Write blocks of columns one after the other into one tree."""
+    import uproot
+
+    with uproot.recreate(path) as file:
+        made = None
+        for block in blocks:
+            if made is None:
+                made = file.mktree(tree, {name: column.dtype for name, column in block.items()})
+            made.extend(block)
+
+
 def iterate_blocks(path: Path, step_size: int | str = STEP_SIZE) -> Iterator[JetBlock]:
     """One of our files, block by block."""
     import awkward as ak
@@ -550,11 +587,15 @@ def _tree(file: Any, path: Path, name: str) -> Any:
         return file[name]
 
 
-def _chunks(tree: Any, path: Path, names: list[str], step_size: int | str) -> Iterator[Any]:
+def _require_branches(tree: Any, path: Path, names: list[str]) -> None:
     known = {key.split(";")[0] for key in tree.keys()} | {key.rsplit("/", 1)[-1] for key in tree.keys()}  # noqa: SIM118
     for name in names:
         if name not in known:
             raise InputError(f"{path}: tree {tree.name!r} has no branch {name!r}; nearest: {nearest(name, known)}")
+
+
+def _chunks(tree: Any, path: Path, names: list[str], step_size: int | str) -> Iterator[Any]:
+    _require_branches(tree, path, names)
     # An empty tree has one empty chunk: it still says what its columns are.
     chunks = tree.iterate(names, step_size=step_size, library="ak") if tree.num_entries else iter([tree.arrays(names)])
     while True:
