@@ -49,7 +49,10 @@ PROJECT_FORMAT = 2
 PHYSICS = "vectors/physics.npz"
 SEALED = ("model.keras", "contract.yaml", "target.yaml", PHYSICS)
 """What the manifest has digests of besides the sources."""
-RESERVED = ("parameters", "defines", "main", "nnet", "weights", "jetgate_contract")
+RESERVED = (
+    "parameters", "defines", "main", "nnet", "weights", "jetgate_contract",
+    "shift_adder", "ternary_adder", "mux", "multiplier", "negative", "binop", "module", "reg", "wire", "top",
+)  # fmt: skip
 """Names that generated files or C++ have already taken."""
 
 

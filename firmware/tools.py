@@ -62,6 +62,11 @@ def verilator() -> Verilator:
     raise ToolError(f"verilator is not installed ({HOW_TO_GET['verilator']})")
 
 
+def cache_folder() -> Path:
+    """Where objects are kept that every project needs the same: below `XDG_CACHE_HOME`, or `~/.cache`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jetgate"
+
+
 def find_tool(name: str) -> str:
     """The path of a program.
 

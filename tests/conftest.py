@@ -27,7 +27,7 @@ inputs: {kind: jet_features, format: "ap_fixed<12,5>", features: [mass_gev, mult
 network: {kind: mlp, hidden: [8]}
 quantization: {weight: "ap_fixed<6,1>", activation: "ap_ufixed<6,2>"}
 training: {epochs: 4, batch_size: 128}
-requirements: {accuracy_loss: null}
+requirements: {accuracy_loss: null, mutants: 4}
 """
 
 

@@ -35,7 +35,10 @@ def executor(
     try:
         if scheduler is None:
             with ProcessPoolExecutor(
-                workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin, initargs=(os.getpid(), prepare)
+                workers,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_begin,
+                initargs=(os.getpid(), prepare),
             ) as pool:
                 try:
                     yield pool

@@ -11,6 +11,7 @@ References:
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import shutil
 import warnings
@@ -70,6 +71,8 @@ def write(model: keras.Model, wire: FixedPoint, target: Target, top: str, folder
     for leftover in ("sim", f"src/{top}_wrapper.v"):  # alkaid's own emulation; ours replaces it
         path = folder / leftover
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    for program in (folder / "model").glob("*.gz"):  # the same bytes every time: without the time of writing
+        program.write_bytes(gzip.compress(gzip.decompress(program.read_bytes()), mtime=0))
     return Rtl(
         top=top, latency_cycles=int(design.latency), clock_ns=target.clock_ns, cost=float(logic.cost),
         inputs=_wires(logic.inp_kifs), outputs=_wires(logic.out_kifs),

@@ -84,7 +84,7 @@ def build(project: FirmwareProject, jobs: int = 2, trace: bool = False) -> Path:
         f"-DVM_TRACE_VCD={int(trace)}",
         f"-DJETGATE_TRACE={int(trace)}",
     ]
-    shared = project.folder.parent / ".verilator" / digest(verilator.version, FLAGS, trace)[:SHORT]
+    shared = tools.cache_folder() / "verilator" / digest(verilator.version, FLAGS, trace)[:SHORT]
     runtime = [verilator.root / "include" / name for name in (*RUNTIME, *(("verilated_vcd_c.cpp",) if trace else ()))]
 
     def compile_one(source: Path) -> Path:

@@ -80,7 +80,7 @@ def test_every_carrier_is_exact(weight, relu, width, carriers):
 def test_what_cannot_be_carried_is_refused():
     wire = FixedPoint(True, 3, 46, Rounding.RND_CONV, Overflow.SAT)
     with pytest.raises(UnsupportedError, match=r"layer 'first': sums may need \d+ bits, 62 are the most"):
-        integer.plan(network((24, 1), (8, 3), wire, seed=1), wire)
+        qkeras_layers.circuit(network((24, 1), (8, 3), wire, seed=1), wire)
 
 
 def test_it_agrees_with_the_reference(project, network):

@@ -10,7 +10,7 @@ import pytest
 
 from firmware import vectors
 from firmware.emulation import EmulationResult, emulate
-from firmware.engines import cpp
+from firmware.engines import cpp, rtl
 from firmware.engines import keras as reference
 from firmware.project import FirmwareProject, convert
 from firmware.target import load_target
@@ -38,9 +38,11 @@ def edit_weight(project):
 
 def test_no_bit_differs(project):
     result = emulate(project, random_vectors=20_000, threads=2)
-    assert {one.vectors for one in result.agreements} == {"physics", "boundary", "ties", "random"}
-    assert {one.engine for one in result.agreements} == {"integer", "cpp"}
-    assert sum(one.codes for one in result.agreements) == 2 * 3 * (400 + 385 + 10_000 + 20_000)
+    events = {one.vectors: one.events for one in result.agreements}
+    assert events.keys() == {"physics", "boundary", "saturation", "ties", "random"}
+    assert (events["physics"], events["boundary"], events["ties"], events["random"]) == (400, 385, 10_000, 20_000)
+    assert {one.engine for one in result.agreements} == {"integer", "cpp", "rtl"}
+    assert sum(one.codes for one in result.agreements) == 3 * 3 * sum(events.values())
     assert sum(one.differing_codes for one in result.agreements) == 0
     assert result.verdict().overall == "PASS"
     assert result.physics.shape == (400, 3)
@@ -72,13 +74,17 @@ def test_an_edited_weight_is_found_also_in_a_copy(copy):
     assert copy.edited() == [path]
     result = emulate(copy, random_vectors=12_000, threads=2)
     # The integer walk still agrees with the network: it is the C++ that was changed.
-    walk, requirement = result.requirements()
-    assert (walk.name, walk.status) == ("bits:integer", "PASS")
+    by_name = {one.name: one for one in result.requirements()}
+    assert by_name["bits:integer"].status == by_name["bits:rtl"].status == "PASS"
+    requirement = by_name["bits:cpp"]
     physics = next(one for one in result.agreements if one.engine == "cpp" and one.vectors == "physics")
     assert physics.differing_codes > 0
     assert physics.first is not None
     assert requirement.status == "FAIL"
     assert requirement.figure == sum(one.differing_codes for one in result.agreements)
+    (parting,) = result.divergences
+    assert (parting["engine"], parting["layer"]) == ("cpp", "dense2")
+    assert parting["causes"][0].startswith("weight from 0 to neuron 0: ")
     assert "first difference in physics event" in requirement.note
     assert path in requirement.note
 
@@ -134,9 +140,14 @@ def test_broken_projects(copy, tmp_path):
         FirmwareProject.load(copy.folder)
     (copy.folder / "contract.yaml").write_text(text.replace("scale: 0.5", "scale: 0.25"))
     assert FirmwareProject.load(copy.folder).edited() == ["contract.yaml"]
-    (copy.folder / "vectors" / "physics.npz").write_bytes(b"PK no")
-    with pytest.raises(InputError, match=r"physics.npz: cannot be read"):
+    physics = copy.folder / "vectors" / "physics.npz"
+    physics.write_bytes(physics.read_bytes()[:-10])
+    with pytest.raises(InputError, match=r"physics.npz: these are not the physics vectors that came with the project"):
         copy.physics_codes()
+    physics.unlink()
+    with pytest.raises(InputError, match=r"physics.npz: the physics vectors are missing"):
+        copy.physics_codes()
+    physics.touch()
     (copy.folder / "firmware" / "defines.h").unlink()
     with pytest.raises(InputError, match=r"1 files of the project are missing: firmware/defines.h"):
         FirmwareProject.load(copy.folder)
@@ -224,10 +235,11 @@ def test_reuse_of_a_layer_on_particles(tmp_path):
         convert(keras.Model(start, x), spec, target, "x", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["parameters", "1digit", "a b"])
+@pytest.mark.parametrize("name", ["parameters", "1digit", "a b", "shift_adder"])
 def test_names_that_would_not_compile(network, contract, tmp_path, name):
     made = convert(network, contract, load_target("vu13p"), name, tmp_path)
     cpp.build(made)
+    rtl.build(made)
 
 
 def test_vectors(contract):
