@@ -187,15 +187,16 @@ class Accumulate:
         Where the accumulator wraps the order does not matter and only the whole sum has to fit; where it saturates every
         partial sum has to.
         """
-        ends = np.stack([given.low[..., :, None] * self.kernel, given.high[..., :, None] * self.kernel])
-        cast = Cast(self.layer, self.product, self.form)
-        own = np.stack([cast(ends[0]), cast(ends[1])])
-        lost = (cast.overflows(ends[0]) | cast.overflows(ends[1])).any(axis=-2)
-        low = np.cumsum(own.min(axis=0), axis=-2) + self.bias
-        high = np.cumsum(own.max(axis=0), axis=-2) + self.bias
-        if self.form.overflow is Overflow.WRAP:
-            low, high = low[..., -1:, :], high[..., -1:, :]
-        fits = (low >= self.form.min_code).all(axis=-2) & (high <= self.form.max_code).all(axis=-2) & ~lost
+        wide = FixedPoint(True, MAX_WIDTH - 1 - self.form.fraction, self.form.fraction, self.form.rounding)
+        ends = [wide.cast(end[..., :, None] * self.kernel, self.product) for end in (given.low, given.high)]
+        least, most = np.minimum(*ends), np.maximum(*ends)
+        low, high = np.cumsum(least, axis=-2) + self.bias, np.cumsum(most, axis=-2) + self.bias
+        checked = [(low, high), (least, most)]
+        if self.form.overflow is Overflow.WRAP:  # what wraps on the way does no harm where the whole sum fits
+            checked = [(low[..., -1:, :], high[..., -1:, :])]
+        fits = np.ones(low.shape[:-2] + low.shape[-1:], dtype=bool)
+        for bottom, top in checked:
+            fits &= (bottom >= self.form.min_code).all(axis=-2) & (top <= self.form.max_code).all(axis=-2)
         return low[..., -1, :], high[..., -1, :], np.asarray(fits)
 
 
@@ -249,7 +250,7 @@ class Relu:
 
     def bounds(self, given: Bounds) -> Bounds:
         """Both ends, and 0 where it lies between them."""
-        ends = np.stack([self(given.low), self(given.high), np.clip(0, self(given.low), self(given.high))])
+        ends = np.stack([self(given.low), self(given.high), self(np.clip(0, given.low, given.high))])
         return Bounds(ends.min(axis=0), ends.max(axis=0))
 
 

@@ -250,7 +250,7 @@ def _other_weights(
     y = step(x)
     rest = steps[index + 1 :]
     own = _through(rest, y)
-    if own is None or own.shape != wanted.shape or y.reshape(len(y), -1).shape != wanted.shape:
+    if own.shape != wanted.shape or y.reshape(len(y), -1).shape != wanted.shape:
         return
     channels = np.flatnonzero((own != wanted).any(axis=0))
     if len(channels) != 1 or y.ndim != 2:
@@ -273,12 +273,6 @@ def _other_weights(
                 )
 
 
-def _through(rest: tuple[Step, ...], y: Codes) -> Codes | None:
-    for one in rest:
-        y = one(y)
-    return y.reshape(len(y), -1)
-
-
 def _matches(rest: tuple[Step, ...], y: Codes, column: Codes, channel: int, wanted: Codes) -> bool:
     """Whether a changed column of sums gives the wanted codes; a few events are looked at first."""
     for some in (slice(0, 64), slice(None)):
@@ -295,16 +289,25 @@ def _matches(rest: tuple[Step, ...], y: Codes, column: Codes, channel: int, want
 def _other_entries(
     step: Table, x: Codes, wanted: Codes, steps: tuple[Step, ...], index: int
 ) -> Iterator[tuple[str, Step]]:
-    """One entry of a table changed: the codes that differ all looked up the same entry and found the same."""
-    if index + 1 != len(steps):
+    """One entry of a table changed: all codes that differ looked up the same entry and found the same there."""
+    rest = steps[index + 1 :]
+    own = _through(rest, step(x))
+    if own.shape != wanted.shape or not all(isinstance(one, Cast) for one in rest):
         return
-    flat = step(x).reshape(len(x), -1)
-    wrong = flat != wanted
-    looked_up = np.unique(step.index(x).reshape(len(x), -1)[wrong])
-    if len(looked_up) == 1 and len(np.unique(wanted[wrong])) == 1:
-        entries = step.entries.copy()
-        entries[looked_up[0]] = wanted[wrong][0]
-        yield (
-            f"table entry {looked_up[0]}: {entries[looked_up[0]]} instead of {step.entries[looked_up[0]]}",
-            replace(step, entries=entries),
-        )
+    wrong = own != wanted
+    looked_up = np.unique(step.index(x).reshape(own.shape)[wrong])
+    found = np.unique(wanted[wrong])
+    if len(looked_up) != 1 or len(found) != 1:
+        return
+    possible = np.arange(step.form.min_code, step.form.max_code + 1, dtype=np.int64)
+    good = possible[_through(rest, possible[:, None])[:, 0] == found[0]]
+    if len(good):
+        entries, entry = step.entries.copy(), int(looked_up[0])
+        entries[entry] = good[np.argmin(np.abs(good - step.entries[entry]))]
+        yield f"table entry {entry}: {entries[entry]} instead of {step.entries[entry]}", replace(step, entries=entries)
+
+
+def _through(rest: tuple[Step, ...], y: Codes) -> Codes:
+    for one in rest:
+        y = one(y)
+    return y.reshape(len(y), -1)

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -421,11 +421,9 @@ class _Trial:
         self._require_agreement(_loaded(library, 0), copy)
         for number, mutant in mutants:
             switched = _loaded(library, number)
-            reason = self._differs(partial(cpp.run_library, switched, copy, threads=self.threads))
-            named = None
-            if reason is not None and tracer is not None:
-                named = self._named(copy, _loaded(tracer, number))
-            yield self._outcome(mutant, reason, named)
+            run = partial(cpp.run_library, switched, copy, threads=self.threads)
+            locate = None if tracer is None else partial(self._named, copy, _loaded(tracer, number))
+            yield self._outcome(mutant, run, locate)
 
     def _types(self, mutants: list[Mutant], folder: Path) -> Iterator[Outcome]:
         """Faults in types, each compiled by itself, two at a time."""
@@ -439,9 +437,9 @@ class _Trial:
             for mutant, (copy, library, tracer) in zip(mutants, pool.map(build, enumerate(mutants)), strict=True):
                 loaded = cpp.load(library)
                 assert mutant.form is not None
-                reason = self._differs(partial(cpp.run_library, loaded, copy, threads=self.threads))
-                named = self._named(copy, cpp.load(tracer)) if reason is not None and tracer is not None else None
-                yield self._outcome(mutant, reason, named)
+                run = partial(cpp.run_library, loaded, copy, threads=self.threads)
+                locate = None if tracer is None else partial(self._named, copy, cpp.load(tracer))
+                yield self._outcome(mutant, run, locate)
                 shutil.rmtree(copy.folder)
 
     def _verilog(self, mutants: list[tuple[int, Mutant]], folder: Path) -> Iterator[Outcome]:
@@ -458,11 +456,8 @@ class _Trial:
             raise InputError(f"{self.project.folder}: the Verilog differs without any fault; emulate it first")
         for number, mutant in mutants:
             switch = f"+mutant={number}"
-            reason = self._differs(partial(rtl.run, copy, threads=self.threads, argument=switch))
-            named = None
-            if reason is not None and self.locate:
-                named = self._named_in_verilog(copy, switch)
-            yield self._outcome(mutant, reason, named)
+            run = partial(rtl.run, copy, threads=self.threads, argument=switch)
+            yield self._outcome(mutant, run, partial(self._named_in_verilog, copy, switch) if self.locate else None)
 
     def _vector_file(self, mutant: Mutant, folder: Path) -> Outcome:
         copy = _copy(self.project, folder)
@@ -489,13 +484,26 @@ class _Trial:
                     return group.name
         return None
 
-    def _outcome(self, mutant: Mutant, reason: str | None, named: str | None) -> Outcome:
-        if reason is not None:
-            return Outcome(mutant, Fate.CAUGHT, f"{reason} vectors", named)
-        proof = equivalent(self.truth.circuit, mutant)
-        if proof is not None:
-            return Outcome(mutant, Fate.EQUIVALENT, proof)
-        return Outcome(mutant, Fate.SURVIVED, "no vector tells it apart and nothing proves that none can")
+    def _outcome(
+        self, mutant: Mutant, run: Callable[[Codes], Codes], locate: Callable[[], str | None] | None
+    ) -> Outcome:
+        """Caught, proven to change nothing, or neither, after more events were tried."""
+        reason = self._differs(run)
+        if reason is None:
+            proof = equivalent(self.truth.circuit, mutant)
+            if proof is not None:
+                return Outcome(mutant, Fate.EQUIVALENT, proof)
+            if MORE_VECTORS:
+                codes, expected = self._more
+                reason = None if np.array_equal(run(codes), expected) else f"{len(codes):,} more random"
+        if reason is None:
+            return Outcome(mutant, Fate.SURVIVED, "no vector tells it apart and nothing proves that none can")
+        return Outcome(mutant, Fate.CAUGHT, f"{reason} vectors", locate() if locate is not None else None)
+
+    @cached_property
+    def _more(self) -> tuple[Codes, Codes]:
+        more = vectors.random(self.project.contract, MORE_VECTORS, self.seed + 1000)
+        return more.codes, self.truth.codes(more)
 
     def _require_agreement(self, library: Any, copy: FirmwareProject) -> None:
         if self._differs(partial(cpp.run_library, library, copy, threads=self.threads)) is not None:
@@ -506,7 +514,7 @@ class _Trial:
         found = cpp.layers(copy)[0]
         for group in self.groups:
             some = group.codes[:_FIRST]
-            taps = taps_of(self.truth.circuit, cpp.trace_library(tracer, found, some))
+            taps = taps_of(self.truth.circuit, cpp.trace_library(tracer.jetgate_trace, found, some))
             first = divergence.first_difference("cpp", group.name, self.truth.circuit, some, taps, causes=False)
             if first is not None:
                 return first.layer

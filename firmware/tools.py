@@ -136,5 +136,5 @@ def run(
 def first_error(log: Path) -> str:
     """The first line of a log that reports an error, or its last line."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    errors = [line for line in lines if re.search(r"\berror\b|\bERROR\b|undefined reference", line)]
+    errors = [line for line in lines if re.search(r"\berror\b|\bERROR\b|^%Error|undefined reference", line)]
     return (errors or lines[-1:] or ["it printed nothing"])[0]

@@ -112,15 +112,17 @@ def layers(project: FirmwareProject) -> tuple[tuple[Layer, ...], str]:
     found: list[Layer] = []
 
     def tap(match: re.Match[str]) -> str:
-        array, rest, name = match[2], match[3], match[4]
-        kind, size = arrays.get(array, ("", "0"))
-        if kind not in types:
-            raise InputError(f"{path}: the array {array!r} of layer {name!r} is not declared as hls4ml does")
+        arguments, name = re.findall(r"\w+", match[2]), match[3]
+        # The output is the second array of this function that is given; weights are declared in headers of their own.
+        output = next((one for one in arguments[1:] if one in arrays), None)
+        kind, size = arrays.get(output or "", ("", "0"))
+        if output is None or kind not in types:
+            raise InputError(f"{path}: the output of layer {name!r} is not declared as hls4ml does")
         elements = int(np.prod([int(one) for one in size.split("*")]))
-        found.append(Layer(name, elements, kind, types[kind], tuple(re.findall(r"\w+", rest))))
-        return f"{match[0]}\n    jetgate_tap({array}, {found[-1].size});"
+        found.append(Layer(name, elements, kind, types[kind], tuple(one for one in arguments[1:] if one != output)))
+        return f"{match[0]}\n    jetgate_tap({output}, {elements});"
 
-    tapped = re.sub(r"^ *nnet::\w+<(.*)>\(\w+, (\w+)([^;]*)\); // (\w+)$", tap, source, flags=re.MULTILINE)
+    tapped = re.sub(r"^ *nnet::\w+<(.*)>\(([^;]*)\); // (\w+)$", tap, source, flags=re.MULTILINE)
     if not found:
         raise InputError(f"{path}: no layer is called as hls4ml does")
     return tuple(found), f'#include "jetgate_tap.h"\n{tapped}'
@@ -133,7 +135,7 @@ def trace(project: FirmwareProject, codes: Codes) -> list[tuple[Layer, Codes]]:
         ToolError: The traced library cannot be built.
         InputError: The sources are not as hls4ml writes them.
     """
-    return trace_library(load(build_traced(project)), layers(project)[0], codes)
+    return trace_library(load(build_traced(project)).jetgate_trace, layers(project)[0], codes)
 
 
 def build_traced(project: FirmwareProject) -> Path:
@@ -154,10 +156,10 @@ def build_traced(project: FirmwareProject) -> Path:
     return library
 
 
-def trace_library(library: ctypes.CDLL, found: tuple[Layer, ...], codes: Codes) -> list[tuple[Layer, Codes]]:
-    """Codes of the outputs of every layer, from a traced library that is loaded."""
+def trace_library(function: Any, found: tuple[Layer, ...], codes: Codes) -> list[tuple[Layer, Codes]]:
+    """Codes of the outputs of every layer, from the function `jetgate_trace` of a library that is loaded."""
     sizes = [layer.size for layer in found]
-    flat = _call(library.jetgate_trace, codes, sum(sizes), sum(sizes))
+    flat = _call(function, codes, sum(sizes), sum(sizes))
     return list(zip(found, np.split(flat, np.cumsum(sizes)[:-1], axis=1), strict=True))
 
 

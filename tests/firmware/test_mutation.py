@@ -1,0 +1,135 @@
+"""Every fault is caught, by a comparison that would also say so if it were blind."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from firmware import mutation, vectors
+from firmware.backends import qkeras_layers
+from firmware.circuit import Cast, Circuit, Dense, Table
+from firmware.mutation import Fate, Kind, Mutant, equivalent, mutate
+from firmware.project import FirmwareProject
+from trigger.errors import InputError
+from trigger.fixed_point import FixedPoint, Overflow, Rounding
+
+
+@pytest.fixture(scope="module")
+def result(project):
+    return mutate(project, count=22, threads=2, locate=True)
+
+
+def test_every_kind_of_fault_is_caught(result):
+    assert {one.mutant.kind for one in result.outcomes} == set(Kind)
+    assert result.count(Fate.SURVIVED) == 0
+    assert result.count(Fate.CAUGHT) >= 20
+    assert result.score == 1.0
+    requirement = result.requirement()
+    assert (requirement.name, requirement.status, requirement.figure) == ("mutation", "PASS", 1.0)
+    assert "table entry 1" in requirement.note
+
+
+def test_the_divergence_report_names_the_layer_of_every_fault(result):
+    caught = [one for one in result.outcomes if one.fate is Fate.CAUGHT]
+    assert {one.mutant.what: one.named for one in caught} == {one.mutant.what: one.mutant.layer for one in caught}
+
+
+def test_what_is_called_equivalent_is_so_for_every_code(result, network, contract):
+    circuit = qkeras_layers.circuit(network, contract.common_format)
+    equal = [one.mutant for one in result.outcomes if one.fate is Fate.EQUIVALENT]
+    assert all(one.kind is Kind.SATURATION for one in equal)
+    for one in equal:
+        at = next(k for k, step in enumerate(circuit.steps) if step.layer == one.layer) + 1
+        cast = circuit.steps[at]
+        codes = np.arange(-60_000, 60_000)
+        np.testing.assert_array_equal(cast(codes), replace(cast, form=one.form)(codes))
+
+
+def test_a_blind_comparison_survives_its_mutants(project, monkeypatch):
+    """With vectors that reach nothing, faults are not found, and that is a failure."""
+
+    def nothing(project, circuit, count, seed):
+        return [
+            vectors.from_codes("random", np.zeros((50, len(project.contract.inputs)), dtype=np.int64), project.contract)
+        ]
+
+    monkeypatch.setattr(mutation, "emulation_groups", nothing)
+    monkeypatch.setattr(mutation, "MORE_VECTORS", 0)
+    blind = mutate(project, count=12, threads=2)
+    assert blind.count(Fate.SURVIVED) > 2
+    requirement = blind.requirement()
+    assert requirement.status == "FAIL"
+    assert requirement.figure < 1
+    assert "survived: " in requirement.note
+
+
+def test_a_project_that_differs_anyway_is_not_mutated(project, tmp_path):
+    shutil.copytree(project.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("build"))
+    path = tmp_path / "copy" / "firmware" / "weights" / "w5.h"
+    text = path.read_text()
+    path.write_text(text.replace("= {0.", "= {-0.", 1) if "= {0." in text else text.replace("= {-0.", "= {0.", 1))
+    with pytest.raises(InputError, match=r"the C\+\+ differs without any fault; emulate it first"):
+        mutate(FirmwareProject.load(tmp_path / "copy"), count=2)
+
+
+def test_the_project_itself_is_left_alone(project, result):
+    assert result.outcomes
+    assert project.edited() == []
+    assert not list((project.folder / "build").glob("mutants-*"))
+
+
+WIRE = FixedPoint(False, 3, 0)
+RELU = FixedPoint(False, 2, 2, Rounding.RND_CONV, Overflow.SAT)
+
+
+def small(kernel, bias, last=((1,), (1,))):
+    dense = Dense("d", np.array(kernel), np.array(bias), 2)
+    cast = Cast("r", FixedPoint(True, 10, 2), RELU)
+    return Circuit((2,), WIRE, (dense, cast, Dense("o", np.array(last), np.zeros(1, dtype=np.int64), 4)))
+
+
+def weight(index, change):
+    return Mutant(Kind.WEIGHT, "d", "w.h", "", index=index, change=change, form=FixedPoint(True, 3, 2))
+
+
+def test_proofs_of_equivalence():
+    off = small([[-4, 4], [-4, 4]], [-9, 0])
+    assert equivalent(off, weight((0, 0), 1)) == "neuron 0 gives 0 whatever comes, with the fault and without"
+    assert equivalent(off, weight((0, 1), 1)) is None
+    assert equivalent(off, weight((0, 0), 64)) is None  # now it may be switched on
+    unread = small([[4, 4], [4, 4]], [0, 0], last=((0,), (1,)))
+    assert equivalent(unread, weight((1, 0), 3)) == "nothing reads neuron 0"
+    assert equivalent(unread, weight((1, 1), 3)) is None
+
+
+def test_casts_are_enumerated_over_what_can_come():
+    def other(**modes):
+        return Mutant(Kind.ROUNDING, "d", "defines.h", "", form=replace(coarse, **modes))
+
+    coarse = FixedPoint(False, 4, 1, Rounding.RND_CONV, Overflow.SAT)
+    cast = Cast("r", FixedPoint(True, 10, 2), coarse)
+    even = Circuit((2,), WIRE, (Dense("d", np.array([[2], [4]]), np.array([0]), 2), cast))
+    odd = Circuit((2,), WIRE, (Dense("d", np.array([[2], [3]]), np.array([0]), 2), cast))
+    assert "codes that can come were cast both ways" in (
+        equivalent(even, other(rounding=Rounding.RND)) or ""
+    )  # never a tie
+    assert equivalent(odd, other(rounding=Rounding.RND)) is None
+    assert equivalent(even, other(overflow=Overflow.WRAP)) is not None  # 21 is the most that comes, 31 would fit
+    assert equivalent(even, other(integer=2)) is None
+
+
+def test_entries_that_are_never_looked_up():
+    table = Table("t", np.arange(16), FixedPoint(False, 4, 0), 1, 1, 0, 4)
+    circuit = Circuit((2,), WIRE, (table,))
+    for entry, proof in (
+        (3, "entry 3 is never looked up: only 4 to 11 are"),
+        (4, None),
+        (11, None),
+        (12, "only 4 to 11"),
+    ):
+        found = equivalent(circuit, Mutant(Kind.TABLE, "t", "a.h", "", index=(entry,)))
+        assert (found is None) == (proof is None)
+        assert (proof or "") in (found or "")

