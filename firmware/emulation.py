@@ -224,20 +224,17 @@ class Truth:
             return cls(project, keras_layers.circuit(model, wire, types), None)
         return cls(project, qkeras_layers.circuit(model, wire), model)
 
-    @property
-    def engines(self) -> tuple[str, ...]:
-        """The engines that can be held to it."""
-        return (
-            *(("integer",) if self.model is not None else ()),
-            "cpp",
-            *(("rtl",) if self.project.manifest.rtl is not None else ()),
-        )
-
     def codes(self, group: Vectors) -> Codes:
         """The expected output codes, shape `(events, outputs)`."""
         if self.model is not None:
             return reference.run(self.project, self.model, group.values)
         return self.circuit.to_port(self.circuit(group.codes), self.project.manifest.outputs.fixed_point)
+
+
+def engines_of(project: FirmwareProject) -> tuple[str, ...]:
+    """The engines that a project has besides its reference."""
+    declared = project.target.backend.types is not None  # then the walk in integers is the reference
+    return (*(() if declared else ("integer",)), "cpp", *(("rtl",) if project.manifest.rtl is not None else ()))
 
 
 def emulate(
@@ -261,7 +258,7 @@ def emulate(
     """
     before = project.digest()
     truth = Truth.of(project)
-    runs = built_engines(truth, engines, threads)
+    runs = built_engines(project, engines, threads, truth.circuit)
     groups = emulation_groups(project, truth.circuit, random_vectors, seed)
     nodes = overflow.analyse(truth.circuit, {} if truth.model is None else project.accumulators())
     agreements: list[Agreement] = []
@@ -298,22 +295,38 @@ def emulate(
     )  # fmt: skip
 
 
-def built_engines(truth: Truth, wanted: tuple[str, ...] | None, threads: int) -> dict[str, Callable[[Codes], Codes]]:
-    """Build the engines, those that are compiled side by side."""
-    project = truth.project
-    names = truth.engines if wanted is None else wanted
+def require_engines(project: FirmwareProject, names: tuple[str, ...]) -> None:
+    """Refuse the name of an engine that a project does not have."""
+    there = engines_of(project)
     for name in names:
-        if name not in truth.engines:
-            raise InputError(
-                f"{project.folder}: there is no engine {name!r} for it; there are {', '.join(truth.engines)}"
-            )
+        if name not in there:
+            raise InputError(f"{project.folder}: there is no engine {name!r} for it; there are {', '.join(there)}")
+
+
+def built_engines(
+    project: FirmwareProject, wanted: tuple[str, ...] | None, threads: int, circuit: Circuit | None = None
+) -> dict[str, Callable[[Codes], Codes]]:
+    """Build engines, those that are compiled side by side.
+
+    Args:
+        project: The firmware.
+        wanted: Their names; all that there are where it is `None`.
+        threads: Threads of each.
+        circuit: The network, where it has been read already.
+
+    Raises:
+        InputError: The project has no such engine.
+        ToolError: One cannot be built.
+    """
+    names = engines_of(project) if wanted is None else wanted
+    require_engines(project, names)
     runs: dict[str, Callable[[Codes], Codes]] = {}
     with ThreadPoolExecutor(2) as pool:
         builds = [
             pool.submit(build, project) for name, build in (("rtl", rtl.build), ("cpp", cpp.build)) if name in names
         ]
         if "integer" in names:
-            walk = integer.build(truth.circuit)
+            walk = integer.build(circuit or Truth.of(project).circuit)
             runs["integer"] = lambda codes: integer.run(project, walk, codes)
         for one in builds:
             one.result()

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from firmware import divergence
+from firmware import divergence, vectors
 from firmware.backends import keras_layers
 from firmware.circuit import Bounds, Cast, Circuit, Dense, Step, Table
 from firmware.emulation import Truth, emulation_groups, rtl_divergence, taps_of
@@ -414,33 +414,31 @@ class _Trial:
         copy = _copy(self.project, folder)
         (copy.folder / "jetgate_mutant.h").write_text(_SWITCH_CPP, encoding="utf-8")
         _edit(copy.folder, mutants, '#include "jetgate_mutant.h"\n')
-        with ThreadPoolExecutor(2) as pool:
-            plain = pool.submit(cpp.build, copy)
-            traced = pool.submit(cpp.build_traced, copy) if self.locate else None
-            library, tracer = plain.result(), traced.result() if traced else None
+        library = self._build(copy)
         self._require_agreement(_loaded(library, 0), copy)
         for number, mutant in mutants:
-            switched = _loaded(library, number)
-            run = partial(cpp.run_library, switched, copy, threads=self.threads)
-            locate = None if tracer is None else partial(self._named, copy, _loaded(tracer, number))
-            yield self._outcome(mutant, run, locate)
+            yield self._judged(mutant, copy, _loaded(library, number))
 
     def _types(self, mutants: list[Mutant], folder: Path) -> Iterator[Outcome]:
         """Faults in types, each compiled by itself, two at a time."""
 
-        def build(numbered: tuple[int, Mutant]) -> tuple[FirmwareProject, Path, Path | None]:
+        def build(numbered: tuple[int, Mutant]) -> tuple[FirmwareProject, Path]:
             copy = _copy(self.project, folder / f"type{numbered[0]}")
             _edit(copy.folder, [numbered], "")
-            return copy, cpp.build(copy), cpp.build_traced(copy) if self.locate else None
+            return copy, self._build(copy)
 
         with ThreadPoolExecutor(2) as pool:
-            for mutant, (copy, library, tracer) in zip(mutants, pool.map(build, enumerate(mutants)), strict=True):
-                loaded = cpp.load(library)
-                assert mutant.form is not None
-                run = partial(cpp.run_library, loaded, copy, threads=self.threads)
-                locate = None if tracer is None else partial(self._named, copy, cpp.load(tracer))
-                yield self._outcome(mutant, run, locate)
+            for mutant, (copy, library) in zip(mutants, pool.map(build, enumerate(mutants)), strict=True):
+                yield self._judged(mutant, copy, cpp.load(library))
                 shutil.rmtree(copy.folder)
+
+    def _build(self, copy: FirmwareProject) -> Path:
+        """A library that can be traced where layers are to be named."""
+        return cpp.build_traced(copy) if self.locate else cpp.build(copy)
+
+    def _judged(self, mutant: Mutant, copy: FirmwareProject, library: Any) -> Outcome:
+        run = partial(cpp.run_library, library, copy, threads=self.threads)
+        return self._outcome(mutant, run, partial(self._named, copy, library) if self.locate else None)
 
     def _verilog(self, mutants: list[tuple[int, Mutant]], folder: Path) -> Iterator[Outcome]:
         """Faults in lines of Verilog, all in one simulation that is started once for each."""
@@ -509,12 +507,12 @@ class _Trial:
         if self._differs(partial(cpp.run_library, library, copy, threads=self.threads)) is not None:
             raise InputError(f"{self.project.folder}: the C++ differs without any fault; emulate it first")
 
-    def _named(self, copy: FirmwareProject, tracer: Any) -> str | None:
+    def _named(self, copy: FirmwareProject, library: Any) -> str | None:
         """The layer that the divergence report names."""
         found = cpp.layers(copy)[0]
         for group in self.groups:
             some = group.codes[:_FIRST]
-            taps = taps_of(self.truth.circuit, cpp.trace_library(tracer.jetgate_trace, found, some))
+            taps = taps_of(self.truth.circuit, cpp.trace_library(library.jetgate_trace, found, some))
             first = divergence.first_difference("cpp", group.name, self.truth.circuit, some, taps, causes=False)
             if first is not None:
                 return first.layer

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware.emulation import Truth, built_engines
+from firmware.emulation import built_engines, require_engines
 from firmware.project import FirmwareProject
 from trigger.data.rootfile import entries, read_columns, write_columns
 from trigger.errors import InputError
@@ -173,7 +173,10 @@ def stream(
         InputError: A file is not as it should be, or there are no events.
         ToolError: An engine cannot be built.
     """
-    built_engines(Truth.of(project), engines, threads)  # built once here, found by the workers
+    require_engines(project, engines)
+    built_engines(
+        project, tuple(name for name in engines if name != "integer"), threads
+    )  # workers find what is compiled
     with ExitStack() as stack:
         parts = None
         if scores is not None:
@@ -242,7 +245,7 @@ def _worker(
     project = FirmwareProject.load(folder)
     if project.digest() != digest:
         raise InputError(f"{folder}: the worker finds another project there than the one that was given")
-    return project, built_engines(Truth.of(project), engines, threads)
+    return project, built_engines(project, engines, threads)
 
 
 def _columns(parts: list[Path], names: tuple[str, ...]) -> Iterator[dict[str, NDArray[Any]]]:

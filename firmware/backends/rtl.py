@@ -139,3 +139,10 @@ def programs(folder: Path) -> list[Any]:
     except (OSError, ValueError, KeyError) as error:
         raise UnsupportedError(f"{folder}: its program cannot be read: {error}") from error
     return [logic[f"logic{stage}"] for stage in range(len(logic))]
+
+
+def interpreter(folder: Path) -> Any:
+    """Alkaid's own interpreter of the program, without the pipeline: another opinion, and another speed."""
+    from alkaid.types import CombLogic
+
+    return CombLogic.load(folder / "model" / "comb.json.gz")

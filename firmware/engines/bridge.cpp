@@ -39,7 +39,7 @@ extern "C" void jetgate_run(const int64_t *in, int64_t *out, size_t events, size
 }
 
 #ifdef JETGATE_TRACE
-thread_local int64_t *jetgate_cursor;
+thread_local int64_t *jetgate_cursor = nullptr;
 
 extern "C" void jetgate_trace(const int64_t *in, int64_t *out, size_t events, size_t width) {
     std::vector<int64_t> result(@N_OUTPUTS@);
@@ -47,5 +47,6 @@ extern "C" void jetgate_trace(const int64_t *in, int64_t *out, size_t events, si
         jetgate_cursor = out + event * width;
         run_block(in + event * @N_INPUTS@, result.data(), 0, 1);
     }
+    jetgate_cursor = nullptr;
 }
 #endif

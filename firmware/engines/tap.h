@@ -24,7 +24,7 @@ template <int W> int64_t jetgate_code(ap_int<W> x) { return x.to_int64(); }
 template <int W> int64_t jetgate_code(ap_uint<W> x) { return x.to_int64(); }
 
 template <class T> void jetgate_tap(const T *outputs, size_t size) {
-    for (size_t i = 0; i < size; i++)
+    for (size_t i = 0; jetgate_cursor && i < size; i++)  // null where nothing is to be noted
         *jetgate_cursor++ = jetgate_code(outputs[i]);
 }
 

@@ -111,6 +111,7 @@ def library(projects, folder, name):
         lines.append(f'namespace net{number} {{\n#include "{home}/firmware/traced.cpp"')
         lines.append(f'#include "{home}/jetgate_bridge.cpp"\n}}')
         lines += [f"#undef {one}" for one in BRIDGE]
+    folder.mkdir(exist_ok=True)
     (folder / f"{name}.cpp").write_text("\n".join(lines))
     include = projects[0].folder.absolute() / "firmware"
     command = ["g++", "-O0", "-w", "-DJETGATE_TRACE", f"-I{projects[0].folder.absolute()}", *(flag for flag in cpp.FLAGS if flag.startswith(("-std", "-f", "-shared", "-pthread"))),

@@ -19,13 +19,13 @@ from trigger.fixed_point import FixedPoint, Overflow, Rounding
 
 @pytest.fixture(scope="module")
 def result(project):
-    return mutate(project, count=22, threads=2, locate=True)
+    return mutate(project, count=11, threads=2, locate=True)
 
 
 def test_every_kind_of_fault_is_caught(result):
     assert {one.mutant.kind for one in result.outcomes} == set(Kind)
     assert result.count(Fate.SURVIVED) == 0
-    assert result.count(Fate.CAUGHT) >= 20
+    assert result.count(Fate.CAUGHT) >= 10
     assert result.score == 1.0
     requirement = result.requirement()
     assert (requirement.name, requirement.status, requirement.figure) == ("mutation", "PASS", 1.0)
@@ -58,8 +58,8 @@ def test_a_blind_comparison_survives_its_mutants(project, monkeypatch):
 
     monkeypatch.setattr(mutation, "emulation_groups", nothing)
     monkeypatch.setattr(mutation, "MORE_VECTORS", 0)
-    blind = mutate(project, count=12, threads=2)
-    assert blind.count(Fate.SURVIVED) > 2
+    blind = mutate(project, count=8, threads=2)
+    assert blind.count(Fate.SURVIVED) > 1
     requirement = blind.requirement()
     assert requirement.status == "FAIL"
     assert requirement.figure < 1

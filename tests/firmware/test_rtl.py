@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from firmware.backends import qkeras_layers
-from firmware.emulation import Truth, emulate
+from firmware.emulation import emulate, engines_of
 from firmware.engines import rtl
 from firmware.project import FirmwareProject, convert
 from firmware.target import load_target
@@ -118,6 +118,6 @@ def test_codes_of_the_wrong_shape(project):
 
 def test_a_project_without_verilog(copy):
     without = FirmwareProject(copy.folder, copy.manifest.model_copy(update={"rtl": None}), copy.contract, copy.target)
-    assert Truth.of(without).engines == ("integer", "cpp")
+    assert engines_of(without) == ("integer", "cpp")
     with pytest.raises(InputError, match="this project has no Verilog"):
         rtl.build(without)

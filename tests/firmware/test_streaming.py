@@ -12,6 +12,7 @@ import uproot
 from firmware.engines import cpp
 from firmware.streaming import run_chunk, stream
 from tests.conftest import jetgate
+from trigger.app.cli import status_of
 from trigger.data.rootfile import write_columns
 from trigger.errors import InputError, ToolError
 from trigger.workers import executor, in_order
@@ -65,8 +66,8 @@ def test_an_engine_that_differs_is_told_with_its_event(project, files, monkeypat
 
     made = streaming.built_engines
 
-    def faulty(truth, engines, threads):
-        runs = made(truth, engines, threads)
+    def faulty(project, engines, threads):
+        runs = made(project, engines, threads)
         honest = runs["cpp"]
         return runs | {"cpp": lambda codes: honest(codes) + (np.arange(len(codes)) == 123)[:, None]}
 
@@ -153,11 +154,14 @@ def test_a_worker_with_another_project(project, files):
 
 
 def test_command(project, files, tmp_path):
-    result = jetgate("emulate", project.folder, "--events", files[0][0], "--events", files[0][1], "--engine", "cpp",
-                     "--engine", "integer", "--workers", "1", "--json", folder=tmp_path)  # fmt: skip
+    result = jetgate("emulate", project.folder, *(f"--events={path}" for path in files[0]), "--engine=cpp", "--engine=rtl",
+                     "--workers=1", "--json", folder=tmp_path)  # fmt: skip
     assert result.returncode == 0, result.stderr
     answer = json.loads(result.stdout)
-    assert (answer["overall"], answer["events"], answer["differing_codes"]) == ("PASS", EVENTS, {"integer": 0})
+    assert (answer["overall"], answer["events"], answer["differing_codes"]) == ("PASS", EVENTS, {"rtl": 0})
     assert "cuda" not in result.stderr
-    missing = jetgate("emulate", project.folder, "--events", "no*.root", folder=tmp_path)
-    assert (missing.returncode, missing.stderr.strip()) == (2, "jetgate: no*.root: no such file")
+
+
+def test_no_such_file(project, capsys):
+    assert status_of(["emulate", str(project.folder), "--events", "no*.root"]) == 2
+    assert capsys.readouterr().err.strip().endswith("jetgate: no*.root: no such file")

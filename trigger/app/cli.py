@@ -205,8 +205,9 @@ def _stream(
     from trigger.files import matching
     from trigger.workers import executor
 
+    files = matching(events)
     with executor(workers, scheduler, start_keras) as pool, Reporter().progress("emulation") as progress:
-        result = stream(project, matching(events), tree, pool, engines=engines, scores=scores, at_once=2 * workers,
+        result = stream(project, files, tree, pool, engines=engines, scores=scores, at_once=2 * workers,
                         progress=progress)  # fmt: skip
     verdict = result.verdict()
     if as_json:
