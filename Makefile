@@ -22,6 +22,7 @@ test: $(INSTALLED)
 # The training benchmark compares the Keras backends; jax is optional otherwise, so it is not in the lock but held to it.
 bench: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock jax==0.10.2
+	$(BIN)/python -m pytest -n auto -m long tests
 	$(BIN)/python -m pytest -s -o python_files='bench_*.py' tests/benchmarks $(ARGS)
 
 lint: $(INSTALLED)

@@ -12,6 +12,7 @@ import pytest
 import uproot
 
 from trigger.app import cli
+from trigger.data.rootfile import write_columns
 from trigger.data.toy import ToyData, toy_jets
 from trigger.inputs.contract import InputSpec
 from trigger.kinematics import pseudorapidity
@@ -63,7 +64,7 @@ def nanoaod():
 
 @pytest.fixture
 def network(folder):
-    """The user's own network, of the inputs that the README's contract describes."""
+    """The user's own networks and events, of the inputs that the README's contract describes."""
     import keras
     from qkeras import QActivation, QDense, quantized_bits, quantized_relu
 
@@ -73,6 +74,12 @@ def network(folder):
     x = QActivation(quantized_bits(16, 6, alpha=1.0))(x)
     x = QActivation(quantized_relu(6, 2))(QDense(4, **weights)(x))
     keras.Model(start, QDense(len(contract.outputs), **weights)(x)).save(folder / "my_model.keras")
+    hidden = keras.layers.Dense(4, "sigmoid", name="hidden")(start)
+    keras.Model(start, keras.layers.Dense(len(contract.outputs), name="outputs")(hidden)).save(
+        folder / "old_model.keras"
+    )
+    columns = {name: np.random.default_rng(k).normal(60, 20, 500) for k, name in enumerate(contract.names)}
+    write_columns(folder / "events1.root", "Events", iter([columns]))
 
 
 def test_every_command(folder, network, monkeypatch, capsys):
