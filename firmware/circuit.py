@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from trigger.errors import InputError, UnsupportedError
 from trigger.fixed_point import MAX_WIDTH, Codes, FixedPoint, Overflow
 
-CARRIED = 62
-"""Bits of the largest sum that int64 carries with certainty."""
+CARRIED = MAX_WIDTH - 1
+"""Bits of the largest sum, without the sign, that formats and int64 carry with certainty."""
 _BLOCK = 4096
 _PRODUCTS = 1 << 22
 """Products held at once where each of them is cast."""
@@ -122,14 +122,14 @@ class Dense:
         return Bounds(low, given.high @ up + given.low @ down + self.bias)
 
     def partial(self, given: Bounds) -> int:
-        """The largest absolute value of any partial sum in any order.
+        """The largest absolute value of any partial sum in any order, as an integer of any size.
 
         Raises:
-            UnsupportedError: More than 62 bits.
+            UnsupportedError: It does not fit 64 bits with certainty.
         """
-        largest = np.maximum(np.abs(given.low), np.abs(given.high)).astype(np.float64)
-        sums = largest @ np.abs(self.kernel).astype(np.float64) + np.abs(self.bias).astype(np.float64)
-        return _carried(self.layer, float(sums.max()))
+        largest = np.maximum(np.abs(given.low), np.abs(given.high)).astype(object)  # Python's integers have no end
+        sums = largest @ np.abs(self.kernel).astype(object) + np.abs(self.bias).astype(object)
+        return carried(self.layer, int(np.max(sums)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,13 +162,17 @@ class Accumulate:
     def __call__(self, codes: Codes) -> Codes:
         """The accumulators, shape `(..., outputs)`; added in the order of the inputs, after the bias."""
         flat = codes.reshape(-1, codes.shape[-1])
-        block = max(1, _PRODUCTS // self.kernel.size)
-        parts = [self._sum(flat[start : start + block]) for start in range(0, len(flat), block)]
+        parts = [self._sum(flat[start : start + self.block]) for start in range(0, max(len(flat), 1), self.block)]
         return np.concatenate(parts).reshape(*codes.shape[:-1], self.kernel.shape[1])
+
+    @property
+    def block(self) -> int:
+        """Events whose products are held at once."""
+        return max(1, _PRODUCTS // self.kernel.size)
 
     def _sum(self, codes: Codes) -> Codes:
         products = self.products(codes)
-        wide = FixedPoint(True, MAX_WIDTH - 1 - self.form.fraction, self.form.fraction)
+        wide = self.wide
         if self.form.overflow is Overflow.WRAP:  # wrapping once or every time is the same
             return self.form.cast(self.bias + products.sum(axis=-2), wide)
         total = np.broadcast_to(self.bias, (len(codes), self.kernel.shape[1])).copy()
@@ -181,15 +185,22 @@ class Accumulate:
         low, high, fits = self.exact(given)
         return Bounds(np.where(fits, low, self.form.min_code), np.where(fits, high, self.form.max_code))
 
+    @property
+    def wide(self) -> FixedPoint:
+        """The accumulator without an end to the left."""
+        return FixedPoint(True, MAX_WIDTH - 1 - self.form.fraction, self.form.fraction, self.form.rounding)
+
     def exact(self, given: Bounds) -> tuple[Codes, Codes, NDArray[np.bool_]]:
         """Bounds of the sums of cast products if the accumulator were wide enough, and whether it is wide enough.
 
         Where the accumulator wraps the order does not matter and only the whole sum has to fit; where it saturates every
         partial sum has to.
         """
-        wide = FixedPoint(True, MAX_WIDTH - 1 - self.form.fraction, self.form.fraction, self.form.rounding)
+        wide = self.wide
         ends = [wide.cast(end[..., :, None] * self.kernel, self.product) for end in (given.low, given.high)]
         least, most = np.minimum(*ends), np.maximum(*ends)
+        total = np.maximum(np.abs(least), np.abs(most)).astype(object).sum(axis=-2) + np.abs(self.bias).astype(object)
+        carried(self.layer, int(np.max(total)))
         low, high = np.cumsum(least, axis=-2) + self.bias, np.cumsum(most, axis=-2) + self.bias
         checked = [(low, high), (least, most)]
         if self.form.overflow is Overflow.WRAP:  # what wraps on the way does no harm where the whole sum fits
@@ -260,6 +271,7 @@ class Table:
 
     Attributes:
         layer: Name of the layer.
+        function: What the table is of, such as `sigmoid`.
         entries: Codes of the table, shape `(size,)`.
         form: Format of the entries.
         factor: What the argument's code is multiplied by.
@@ -269,6 +281,7 @@ class Table:
     """
 
     layer: str
+    function: str
     entries: Codes
     form: FixedPoint
     factor: int
@@ -372,7 +385,7 @@ class Sum:
 
     def bounds(self, given: Bounds) -> Bounds:
         """All entries at the same end."""
-        _carried(self.layer, float(len(given.low)) * given.largest)
+        carried(self.layer, len(given.low) * given.largest)
         return Bounds(given.low.sum(axis=0), given.high.sum(axis=0))
 
 
@@ -462,7 +475,12 @@ def _looked_up(entries: Codes, codes: Codes, form: FixedPoint) -> Codes:
     return found
 
 
-def _carried(layer: str, largest: float) -> int:
-    if largest >= 2.0**CARRIED:
-        raise UnsupportedError(f"layer {layer!r}: sums may need {np.log2(largest):.0f} bits, {CARRIED} are the most")
-    return int(np.ceil(largest))
+def carried(layer: str, largest: int) -> int:
+    """The same number, if int64 and the formats hold it.
+
+    Raises:
+        UnsupportedError: They do not.
+    """
+    if largest >= 1 << CARRIED:
+        raise UnsupportedError(f"layer {layer!r}: sums may need {largest.bit_length()} bits, {CARRIED} are the most")
+    return largest

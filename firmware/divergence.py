@@ -6,8 +6,9 @@ that one layer that gives exactly the other engine's codes for every event: it i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ _SHOWN = 12
 """Steps of the histogram that are shown."""
 _EVENTS = 2000
 """Events that causes are tried on."""
+_ENTRY_BITS = 22
+"""Widest entries of a table for which all values are tried."""
 INPUT = "input"
 
 
@@ -153,146 +156,134 @@ def explain(circuit: Circuit, codes: Codes, before: str | None, tap: Tap) -> Ite
         aligned = y << shift if shift >= 0 else y >> -shift
         return bool(np.array_equal(aligned, wanted))
 
+    before_step = x
     for index, step in enumerate(steps):
-        for text, changed in _changes(step, x, wanted, steps, index):
+        for text, made in _changes(step, before_step, wanted, steps[index + 1 :]):
             try:
-                if gives((*steps[:index], changed, *steps[index + 1 :])):
+                if gives((*steps[:index], made(), *steps[index + 1 :])):
                     yield f"input cast, {text}" if start + index == 0 else text
             except InputError:
                 continue  # the change is no format at all
+        before_step = step(before_step)
 
 
-def _changes(step: Step, x: Codes, wanted: Codes, steps: tuple[Step, ...], index: int) -> Iterator[tuple[str, Step]]:
+Change = tuple[str, Callable[[], Step]]
+"""What is changed, and how to make the changed step; making it may fail, for not every change is a format."""
+
+
+def _changes(step: Step, x: Codes, wanted: Codes, rest: tuple[Step, ...]) -> Iterator[Change]:
+    """Changes of a step that is given `x` and followed by `rest` up to the tap."""
     match step:
         case Cast():
             yield from _other_casts(step)
         case Dense():
             yield from _other_accumulators(step)
-            yield from _other_weights(step, x, wanted, steps, index)
+            yield from _other_weights(step, x, wanted, rest)
         case Accumulate():
             yield from _other_sums(step)
         case Table():
-            yield from _other_entries(step, x, wanted, steps, index)
+            yield from _other_entries(step, x, wanted, rest)
         case _:
             return
 
 
-def _other_casts(step: Cast) -> Iterator[tuple[str, Step]]:
+def _with(step: Cast | Accumulate, **changes: Any) -> Callable[[], Step]:
+    """The step with another format."""
+    return lambda: replace(step, form=replace(step.form, **changes))
+
+
+def _other_casts(step: Cast) -> Iterator[Change]:
     form = step.form
     for overflow in Overflow:
         if overflow is not form.overflow:
             kind = "wrap" if overflow is Overflow.WRAP else "saturation"
-            yield f"{kind}: {overflow} instead of {form.overflow}", replace(step, form=replace(form, overflow=overflow))
+            yield f"{kind}: {overflow} instead of {form.overflow}", _with(step, overflow=overflow)
     for rounding in Rounding:
         if rounding is not form.rounding:
-            changed = replace(step, form=replace(form, rounding=rounding))
-            yield f"rounding mode: {rounding} instead of {form.rounding}", changed
+            yield f"rounding mode: {rounding} instead of {form.rounding}", _with(step, rounding=rounding)
     for shift in (1, -1, 2, -2):
-        moved = replace(form, integer=form.integer + shift, fraction=form.fraction - shift)
-        yield f"shift: the binary point is {shift:+d} bits off", replace(step, form=moved)
+        moved = _with(step, integer=form.integer + shift, fraction=form.fraction - shift)
+        yield f"shift: the binary point is {shift:+d} bits off", moved
     for bits in (1, -1, 2, -2):
-        if form.width + bits >= 1:
-            yield f"width: {bits:+d} fraction bits", replace(step, form=replace(form, fraction=form.fraction + bits))
-            yield f"width: {bits:+d} integer bits", replace(step, form=replace(form, integer=form.integer + bits))
+        yield f"width: {bits:+d} fraction bits", _with(step, fraction=form.fraction + bits)
+        yield f"width: {bits:+d} integer bits", _with(step, integer=form.integer + bits)
 
 
-def _other_accumulators(step: Dense) -> Iterator[tuple[str, Step]]:
+def _accumulating(step: Dense, form: FixedPoint) -> Step:
+    """The same sums in a declared accumulator."""
+    product = FixedPoint(True, MAX_WIDTH - 1 - step.fraction, step.fraction)
+    return Accumulate(step.layer, step.kernel, form.cast(step.bias, product), product, form)
+
+
+def _other_accumulators(step: Dense) -> Iterator[Change]:
     """An accumulator that is narrower than the sums: whole sums cast, or every product before it is added."""
     reach = int(np.abs(step.kernel).sum(axis=0).max()).bit_length() + 24 - step.fraction
     for integer in range(min(reach, MAX_WIDTH - 2 - step.fraction), -step.fraction, -1):
         form = FixedPoint(True, integer, step.fraction)
-        product = FixedPoint(True, MAX_WIDTH - 1 - step.fraction, step.fraction)
-        yield (
-            f"accumulator too narrow: {integer + 1} integer bits",
-            Accumulate(step.layer, step.kernel, form.cast(step.bias, product), product, form),
-        )
+        yield f"accumulator too narrow: {integer + 1} integer bits", partial(_accumulating, step, form)
     for lost in range(1, min(step.fraction, 12) + 1):
         for rounding in (Rounding.TRN, Rounding.RND):
             form = FixedPoint(True, MAX_WIDTH - 1 - step.fraction, step.fraction - lost, rounding)
-            product = FixedPoint(True, MAX_WIDTH - 1 - step.fraction, step.fraction)
-            yield (
-                f"product cast: each product loses {lost} bits ({rounding}) before it is added",
-                Accumulate(step.layer, step.kernel, form.cast(step.bias, product), product, form),
-            )
+            text = f"product cast: each product loses {lost} bits ({rounding}) before it is added"
+            yield text, partial(_accumulating, step, form)
 
 
-def _other_sums(step: Accumulate) -> Iterator[tuple[str, Step]]:
+def _other_sums(step: Accumulate) -> Iterator[Change]:
     form = step.form
     for rounding in Rounding:
         if rounding is not form.rounding:
-            changed = replace(step, form=replace(form, rounding=rounding))
-            yield f"product cast: {rounding} instead of {form.rounding}", changed
+            yield f"product cast: {rounding} instead of {form.rounding}", _with(step, rounding=rounding)
     for overflow in Overflow:
         if overflow is not form.overflow:
-            yield (
-                f"accumulator: {overflow} instead of {form.overflow}",
-                replace(step, form=replace(form, overflow=overflow)),
-            )
-    wide = replace(form, integer=MAX_WIDTH - 1 - form.fraction)
-    yield "accumulator too narrow: the other side's is wider", replace(step, form=wide)
-    fine = FixedPoint(True, MAX_WIDTH - 1 - step.product.fraction, step.product.fraction)
-    yield (
-        "product cast: the other side casts no product",
-        Dense(step.layer, step.kernel, step.bias << (fine.fraction - form.fraction), fine.fraction),
-    )
+            yield f"accumulator: {overflow} instead of {form.overflow}", _with(step, overflow=overflow)
+    yield "accumulator too narrow: the other side's is wider", _with(step, integer=MAX_WIDTH - 1 - form.fraction)
+    fraction = step.product.fraction
+    if fraction >= form.fraction:
+        exact = Dense(step.layer, step.kernel, step.bias << (fraction - form.fraction), fraction)
+        yield "product cast: the other side casts no product", lambda: exact
     for bits in (1, 2, 3, 4):
-        if form.width > bits:
-            yield (
-                f"accumulator too narrow: {bits} integer bits fewer",
-                replace(step, form=replace(form, integer=form.integer - bits)),
-            )
+        yield f"accumulator too narrow: {bits} integer bits fewer", _with(step, integer=form.integer - bits)
 
 
-def _other_weights(
-    step: Dense, x: Codes, wanted: Codes, steps: tuple[Step, ...], index: int
-) -> Iterator[tuple[str, Step]]:
+def _other_weights(step: Dense, x: Codes, wanted: Codes, rest: tuple[Step, ...]) -> Iterator[Change]:
     """One weight or one bias changed. Only channels that differ are looked at, and only if it is a single one."""
     y = step(x)
-    rest = steps[index + 1 :]
     own = _through(rest, y)
-    if own.shape != wanted.shape or y.reshape(len(y), -1).shape != wanted.shape:
+    if y.ndim != 2 or own.shape != wanted.shape or y.shape != wanted.shape:
         return
     channels = np.flatnonzero((own != wanted).any(axis=0))
-    if len(channels) != 1 or y.ndim != 2:
+    if len(channels) != 1:
         return
     channel = int(channels[0])
-    for sign, bit in ((sign, bit) for bit in range(24) for sign in (1, -1)):
-        change = sign << bit
-        if _matches(rest, y, y[:, channel] + change, channel, wanted):
+    for change in (sign << bit for bit in range(24) for sign in (1, -1)):
+        if _matches(rest, y[:, channel] + change, channel, wanted):
             bias = step.bias.copy()
             bias[channel] += change
-            yield f"bias of neuron {channel}: off by {change} steps of the sum", replace(step, bias=bias)
+            text = f"bias of neuron {channel}: off by {change} steps of the sum"
+            yield text, partial(replace, step, bias=bias)
         for source in range(step.kernel.shape[0]):
-            if _matches(rest, y, y[:, channel] + change * x[..., source], channel, wanted):
+            if _matches(rest, y[:, channel] + change * x[..., source], channel, wanted):
                 kernel = step.kernel.copy()
                 kernel[source, channel] += change
                 ours, theirs = step.kernel[source, channel], kernel[source, channel]
-                yield (
-                    f"weight from {source} to neuron {channel}: {theirs} instead of {ours}",
-                    replace(step, kernel=kernel),
-                )
+                text = f"weight from {source} to neuron {channel}: {theirs} instead of {ours}"
+                yield text, partial(replace, step, kernel=kernel)
 
 
-def _matches(rest: tuple[Step, ...], y: Codes, column: Codes, channel: int, wanted: Codes) -> bool:
+def _matches(rest: tuple[Step, ...], column: Codes, channel: int, wanted: Codes) -> bool:
     """Whether a changed column of sums gives the wanted codes; a few events are looked at first."""
-    for some in (slice(0, 64), slice(None)):
-        changed = column[some, None]
-        for one in rest:
-            if not isinstance(one, Cast):
-                return False
-            changed = one(changed)
-        if not np.array_equal(changed[:, 0], wanted[some, channel]):
-            return False
-    return True
+    if not all(isinstance(one, Cast) for one in rest):
+        return False
+    return all(
+        np.array_equal(_through(rest, column[some, None])[:, 0], wanted[some, channel])
+        for some in (slice(0, 64), slice(None))
+    )
 
 
-def _other_entries(
-    step: Table, x: Codes, wanted: Codes, steps: tuple[Step, ...], index: int
-) -> Iterator[tuple[str, Step]]:
+def _other_entries(step: Table, x: Codes, wanted: Codes, rest: tuple[Step, ...]) -> Iterator[Change]:
     """One entry of a table changed: all codes that differ looked up the same entry and found the same there."""
-    rest = steps[index + 1 :]
     own = _through(rest, step(x))
-    if own.shape != wanted.shape or not all(isinstance(one, Cast) for one in rest):
+    if own.shape != wanted.shape or step.form.width > _ENTRY_BITS or not all(isinstance(one, Cast) for one in rest):
         return
     wrong = own != wanted
     looked_up = np.unique(step.index(x).reshape(own.shape)[wrong])
@@ -304,7 +295,8 @@ def _other_entries(
     if len(good):
         entries, entry = step.entries.copy(), int(looked_up[0])
         entries[entry] = good[np.argmin(np.abs(good - step.entries[entry]))]
-        yield f"table entry {entry}: {entries[entry]} instead of {step.entries[entry]}", replace(step, entries=entries)
+        text = f"table entry {entry}: {entries[entry]} instead of {step.entries[entry]}"
+        yield text, partial(replace, step, entries=entries)
 
 
 def _through(rest: tuple[Step, ...], y: Codes) -> Codes:

@@ -298,6 +298,8 @@ def emulate(
 def require_engines(project: FirmwareProject, names: tuple[str, ...]) -> None:
     """Refuse the name of an engine that a project does not have."""
     there = engines_of(project)
+    if len(set(names)) < len(names):
+        raise InputError(f"an engine is named twice in {', '.join(names)}: that compares nothing")
     for name in names:
         if name not in there:
             raise InputError(f"{project.folder}: there is no engine {name!r} for it; there are {', '.join(there)}")
@@ -322,16 +324,15 @@ def built_engines(
     require_engines(project, names)
     runs: dict[str, Callable[[Codes], Codes]] = {}
     with ThreadPoolExecutor(2) as pool:
-        builds = [
-            pool.submit(build, project) for name, build in (("rtl", rtl.build), ("cpp", cpp.build)) if name in names
-        ]
+        builders = {"rtl": rtl.build, "cpp": cpp.build}
+        compiled = {name: pool.submit(build, project) for name, build in builders.items() if name in names}
         if "integer" in names:
             walk = integer.build(circuit or Truth.of(project).circuit)
-            runs["integer"] = lambda codes: integer.run(project, walk, codes)
-        for one in builds:
-            one.result()
+            runs["integer"] = lambda codes: integer.run(project, walk, codes, threads)
+        libraries = {name: one.result() for name, one in compiled.items()}
     if "cpp" in names:
-        runs["cpp"] = lambda codes: cpp.run(project, codes, threads)
+        library = cpp.load(libraries["cpp"])  # the one that was built now, whatever becomes of the sources meanwhile
+        runs["cpp"] = lambda codes: cpp.run_library(library, project, codes, threads)
     if "rtl" in names:
         runs["rtl"] = lambda codes: rtl.run(project, codes, threads)
     return runs
@@ -378,7 +379,9 @@ def taps_of(circuit: Circuit, traced: list[tuple[cpp.Layer, Codes]]) -> list[Tap
     own = {layer.name for layer, _ in traced}
     taps = []
     for layer, found in traced:
-        last = len(names) - 1 - names[::-1].index(layer.name) if layer.name in names else 0
+        if layer.name not in names:
+            raise InputError(f"the C++ has a layer {layer.name!r} that the network has not")
+        last = len(names) - 1 - names[::-1].index(layer.name)
         while last + 1 < len(names) and names[last + 1] not in own:
             last += 1
         taps.append(Tap(layer.name, names[last], layer.form.fraction, found))

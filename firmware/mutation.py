@@ -18,11 +18,12 @@ import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property, partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,13 @@ import numpy as np
 
 from firmware import divergence, vectors
 from firmware.backends import keras_layers
-from firmware.circuit import Bounds, Cast, Circuit, Dense, Step, Table
+from firmware.circuit import Accumulate, Bounds, Cast, Circuit, Dense, Table
 from firmware.emulation import Truth, emulation_groups, rtl_divergence, taps_of
 from firmware.engines import cpp, rtl
 from firmware.precision import typedefs
 from firmware.project import PHYSICS, FirmwareProject, convert
 from firmware.target import DeclaredTypes
-from trigger.errors import InputError
+from trigger.errors import InputError, ToolError
 from trigger.files import make_folder
 from trigger.fixed_point import Codes, FixedPoint, Overflow, Rounding
 from trigger.inputs.contract import Input, InputSpec
@@ -182,7 +183,8 @@ def mutate(
 
     Args:
         project: The firmware; its bits must agree with the network's.
-        count: How many faults; at least one of each kind that there is.
+        count: How many faults, one of each kind first; kinds that the project has no place for are left out, but a fault
+            in a table is put into a small network of ours then, besides.
         seed: Which ones.
         threads: Threads of each engine.
         locate: Ask the divergence report for the layer of each; takes more builds.
@@ -246,7 +248,7 @@ def _sites(kind: Kind, truth: Truth, generator: np.random.Generator) -> list[Mut
     project = truth.project
     match kind:
         case Kind.WEIGHT | Kind.BIAS:
-            return list(_number_sites(kind, project))
+            return list(_number_sites(kind, truth))
         case Kind.ROUNDING | Kind.SATURATION | Kind.SHIFT:
             return list(_type_sites(kind, truth))
         case Kind.TABLE:
@@ -257,12 +259,15 @@ def _sites(kind: Kind, truth: Truth, generator: np.random.Generator) -> list[Mut
             return list(_verilog_sites(truth, generator))
 
 
-def _number_sites(kind: Kind, project: FirmwareProject) -> Iterator[Mutant]:
+def _number_sites(kind: Kind, truth: Truth) -> Iterator[Mutant]:
     """Every bit of every weight or bias."""
+    project = truth.project
     types = typedefs((project.folder / "firmware" / "defines.h").read_text(encoding="utf-8"))
+    kernels = {step.layer: step.kernel.shape for step in truth.circuit.steps if isinstance(step, Dense | Accumulate)}
     for layer in cpp.layers(project)[0]:
-        if len(layer.arguments) != 2:
+        if layer.name not in kernels or len(layer.arguments) != 2:
             continue
+        inputs, outputs = kernels[layer.name]
         array = layer.arguments[kind is Kind.BIAS]
         path = f"firmware/weights/{array}.h"
         text = (project.folder / path).read_text(encoding="utf-8")
@@ -273,7 +278,10 @@ def _number_sites(kind: Kind, project: FirmwareProject) -> Iterator[Mutant]:
         form = types[declared[1]]
         for number, match in enumerate(re.finditer(r"-?[0-9.e+-]+", text[start : text.index("}", start)])):
             code = int(form.codes([float(match[0])])[0])
-            index = divmod(number, layer.size) if kind is Kind.WEIGHT else (number,)
+            index: tuple[int, ...] = (number,)
+            if kind is Kind.WEIGHT:  # shared multipliers have their weights transposed
+                transposed = project.target.backend.strategy_of(layer.name) == "resource"
+                index = divmod(number, inputs)[::-1] if transposed else divmod(number, outputs)
             for bit in range(form.width):
                 raw = (code & ((1 << form.width) - 1)) ^ (1 << bit)
                 changed = raw - (1 << form.width) if form.signed and raw >> (form.width - 1) else raw
@@ -289,13 +297,12 @@ def _type_sites(kind: Kind, truth: Truth) -> Iterator[Mutant]:
     path = "firmware/defines.h"
     text = (truth.project.folder / path).read_text(encoding="utf-8")
     casts = {step.layer for step in truth.circuit.steps if isinstance(step, Cast)}
-    names = [step.layer for step in truth.circuit.steps]
     found = cpp.layers(truth.project)[0]
     for layer, tap in zip(
         found, taps_of(truth.circuit, [(one, np.zeros((0, 1), np.int64)) for one in found]), strict=True
     ):
         line = re.search(rf"^typedef .* {layer.type_name};$", text, re.MULTILINE)
-        if tap.layer not in casts or line is None or names.count(tap.layer) == 0:
+        if tap.layer not in casts or line is None:
             continue
         form = layer.form
         changes = {
@@ -311,15 +318,26 @@ def _type_sites(kind: Kind, truth: Truth) -> Iterator[Mutant]:
 
 
 def _table_sites(truth: Truth, generator: np.random.Generator) -> Iterator[Mutant]:
-    """One bit of every entry of every table."""
+    """One bit of every entry of every table. Layers of one function share its source: then it is the first one's fault,
+    and only entries that it can look up are changed.
+    """
     path = "firmware/nnet_utils/nnet_activation.h"
     text = (truth.project.folder / path).read_text(encoding="utf-8")
-    for step in truth.circuit.steps:
-        kind = step.layer.rsplit("_", 1)[-1]
-        place = re.compile(rf"void init_{kind}_table\(.*?(table_out\[ii\] = real_val;)", re.DOTALL).search(text)
-        if not isinstance(step, Table) or place is None:
+    tables = [
+        (step, given)
+        for step, given in zip(truth.circuit.steps, truth.circuit.bounds(), strict=False)
+        if isinstance(step, Table)
+    ]
+    for function in dict.fromkeys(step.function for step, _ in tables):
+        sharing = [one for one in tables if one[0].function == function]
+        step, given = sharing[0]
+        place = re.compile(rf"void init_{function}_table\(.*?(table_out\[ii\] = real_val;)", re.DOTALL).search(text)
+        if place is None:
             continue
-        for entry in range(len(step.entries)):
+        entries = range(len(step.entries))
+        if len(sharing) > 1:
+            entries = range(int(step.index(given.low).min()), int(step.index(given.high).max()) + 1)
+        for entry in entries:
             bit = int(generator.integers(step.form.width))
             flipped = f"table_out[ii][{bit}] = !bool(table_out[ii][{bit}]);"
             after = f"{place[1]} if (ii == {entry} && jetgate_mutant == @) {flipped}"
@@ -391,7 +409,7 @@ class _Trial:
 
     def __init__(self, truth: Truth, seed: int, threads: int, locate: bool) -> None:
         self.truth, self.threads, self.locate = truth, threads, locate
-        self.project, self.seed = truth.project, seed
+        self.project, self.seed, self.accumulators = truth.project, seed, truth.project.accumulators()
         groups = emulation_groups(self.project, truth.circuit, RANDOM_VECTORS, seed)
         # Random events first: a few of them find nearly everything.
         self.groups = [one for one in groups[::-1] if one.name != "ties"]
@@ -422,14 +440,20 @@ class _Trial:
     def _types(self, mutants: list[Mutant], folder: Path) -> Iterator[Outcome]:
         """Faults in types, each compiled by itself, two at a time."""
 
-        def build(numbered: tuple[int, Mutant]) -> tuple[FirmwareProject, Path]:
+        def build(numbered: tuple[int, Mutant]) -> tuple[FirmwareProject, Path | None]:
             copy = _copy(self.project, folder / f"type{numbered[0]}")
             _edit(copy.folder, [numbered], "")
-            return copy, self._build(copy)
+            try:
+                return copy, self._build(copy)
+            except ToolError:
+                return copy, None
 
         with ThreadPoolExecutor(2) as pool:
             for mutant, (copy, library) in zip(mutants, pool.map(build, enumerate(mutants)), strict=True):
-                yield self._judged(mutant, copy, cpp.load(library))
+                if library is None:
+                    yield Outcome(mutant, Fate.CAUGHT, "the compiler", mutant.layer if self.locate else None)
+                else:
+                    yield self._judged(mutant, copy, cpp.load(library))
                 shutil.rmtree(copy.folder)
 
     def _build(self, copy: FirmwareProject) -> Path:
@@ -488,12 +512,11 @@ class _Trial:
         """Caught, proven to change nothing, or neither, after more events were tried."""
         reason = self._differs(run)
         if reason is None:
-            proof = equivalent(self.truth.circuit, mutant)
+            proof = equivalent(self.truth.circuit, mutant, self.accumulators)
             if proof is not None:
                 return Outcome(mutant, Fate.EQUIVALENT, proof)
-            if MORE_VECTORS:
-                codes, expected = self._more
-                reason = None if np.array_equal(run(codes), expected) else f"{len(codes):,} more random"
+            codes, expected = self._more
+            reason = None if np.array_equal(run(codes), expected) else f"{len(codes):,} more random"
         if reason is None:
             return Outcome(mutant, Fate.SURVIVED, "no vector tells it apart and nothing proves that none can")
         return Outcome(mutant, Fate.CAUGHT, f"{reason} vectors", locate() if locate is not None else None)
@@ -571,8 +594,14 @@ def _table_truth(project: FirmwareProject, folder: Path) -> Truth:
 # ------------------------------------------------------------------------------------------------------------------ proofs
 
 
-def equivalent(circuit: Circuit, mutant: Mutant) -> str | None:
-    """Why a mutant changes nothing, or `None` where that cannot be proven."""
+def equivalent(circuit: Circuit, mutant: Mutant, accumulators: Mapping[str, FixedPoint]) -> str | None:
+    """Why a mutant changes nothing, or `None` where that cannot be proven.
+
+    Args:
+        circuit: The network without the fault.
+        mutant: The fault.
+        accumulators: Declared type of each layer's accumulator.
+    """
     bounds = circuit.bounds()
     number = next((k for k, step in enumerate(circuit.steps) if step.layer == mutant.layer), None)
     if number is None:
@@ -583,7 +612,7 @@ def equivalent(circuit: Circuit, mutant: Mutant) -> str | None:
         return None if at is None else _same_cast(circuit, at, bounds[at], mutant)
     match step:
         case Dense() if mutant.kind in (Kind.WEIGHT, Kind.BIAS):
-            return _dead_sum(circuit, number, mutant)
+            return _dead_sum(circuit, number, bounds[number], mutant, accumulators.get(step.layer))
         case Table() if mutant.kind is Kind.TABLE:
             first, last = step.index(bounds[number].low).min(), step.index(bounds[number].high).max()
             entry = mutant.index[0]
@@ -592,45 +621,58 @@ def equivalent(circuit: Circuit, mutant: Mutant) -> str | None:
             return None
 
 
-def _dead_sum(circuit: Circuit, number: int, mutant: Mutant) -> str | None:
-    """A weight of an input that is always 0, or of a neuron whose cast gives one code whatever comes."""
-    step, given = circuit.steps[number], circuit.bounds()[number]
+def _dead_sum(
+    circuit: Circuit, number: int, given: Bounds, mutant: Mutant, accumulator: FixedPoint | None
+) -> str | None:
+    """A weight of an input that is always 0, or of a neuron that nothing reads or whose casts give one code whatever comes."""
+    step, channel = circuit.steps[number], mutant.index[-1]
     assert isinstance(step, Dense)
-    channel = mutant.index[-1]
     if (
         mutant.kind is Kind.WEIGHT
-        and given.low[..., mutant.index[0]].max() == given.high[..., mutant.index[0]].min() == 0
+        and given.low[..., mutant.index[0]].min() == 0 == given.high[..., mutant.index[0]].max()
     ):
         return f"input {mutant.index[0]} of the layer is always 0"
-    following: list[Step] = []
-    for after in circuit.steps[number + 1 :]:
-        if isinstance(after, Dense):
-            if not after.kernel[channel].any():
-                return f"nothing reads neuron {channel}"
-            break
-        following.append(after)
-    if not following or not all(isinstance(one, Cast) for one in following):
+    casts = list(takewhile(lambda one: isinstance(one, Cast), circuit.steps[number + 1 :]))
+    after = circuit.steps[number + 1 + len(casts) :][:1]
+    if after and isinstance(after[0], Dense) and not after[0].kernel[channel].any():
+        return f"nothing reads neuron {channel}"
+    changed = _with_fault(circuit, number, mutant)
+    if not casts or changed is None or accumulator is None:
         return None
-    kernel, bias = step.kernel.copy(), step.bias.copy()
-    assert mutant.form is not None
-    before = circuit.steps[number - 1].fraction if number else circuit.wire.fraction
-    unit = mutant.change * 2.0 ** (step.fraction - mutant.form.fraction - (before if mutant.kind is Kind.WEIGHT else 0))
-    if not unit.is_integer():
+    sums = changed.bounds(given)
+    finer = max(accumulator.fraction - changed.fraction, 0)
+    if accumulator.fraction < changed.fraction or (sums.low << finer).min() < accumulator.min_code:
+        return None  # the declared accumulator does not hold the sums with the fault
+    if (sums.high << finer).max() > accumulator.max_code:
         return None
-    if mutant.kind is Kind.BIAS:
-        bias[channel] += int(unit)
-    else:
-        kernel[mutant.index] += int(unit)
-    changed = replace(step, kernel=kernel, bias=bias)
     ends = []
     for one in (step, changed):
         reach = one.bounds(given)
-        for after in following:
-            reach = after.bounds(reach)
+        for cast in casts:
+            reach = cast.bounds(reach)
         ends.append((int(reach.low[..., channel].min()), int(reach.high[..., channel].max())))
     if ends[0] == ends[1] and ends[0][0] == ends[0][1]:
         return f"neuron {channel} gives {ends[0][0]} whatever comes, with the fault and without"
     return None
+
+
+def _with_fault(circuit: Circuit, number: int, mutant: Mutant) -> Dense | None:
+    """The sums with the fault, where it is a whole number of their steps."""
+    step = circuit.steps[number]
+    assert isinstance(step, Dense)
+    assert mutant.form is not None
+    before = circuit.steps[number - 1].fraction if number else circuit.wire.fraction
+    change = mutant.change * 2.0 ** (
+        step.fraction - mutant.form.fraction - (before if mutant.kind is Kind.WEIGHT else 0)
+    )
+    if not change.is_integer():
+        return None
+    kernel, bias = step.kernel.copy(), step.bias.copy()
+    if mutant.kind is Kind.BIAS:
+        bias[mutant.index[-1]] += int(change)
+    else:
+        kernel[mutant.index] += int(change)
+    return replace(step, kernel=kernel, bias=bias)
 
 
 def _same_cast(circuit: Circuit, at: int, reach: Bounds, mutant: Mutant) -> str | None:
@@ -641,17 +683,26 @@ def _same_cast(circuit: Circuit, at: int, reach: Bounds, mutant: Mutant) -> str 
     changed = replace(cast, form=mutant.form)
     if changed.form.fraction != cast.form.fraction:
         return None
+    low, high = int(reach.low.min()), int(reach.high.max())
+    if high - low < _ENUMERATED and _cast_alike(cast, changed, np.arange(low, high + 1, dtype=np.int64)):
+        return f"all {high - low + 1:,} codes that can come were cast both ways"
+    if not isinstance(before, Dense):
+        return None
     total = 0
     for channel in range(reach.low.shape[-1]):
-        common, offset = 1, 0
-        if isinstance(before, Dense):
-            common = max(1, int(np.gcd.reduce(np.abs(before.kernel[:, channel]))))
-            offset = int(before.bias[channel])
+        common, offset = max(1, int(np.gcd.reduce(np.abs(before.kernel[:, channel])))), int(before.bias[channel])
         low, high = int(reach.low[..., channel].min()), int(reach.high[..., channel].max())
         total += (high - low) // common + 1
         if total > _ENUMERATED:
             return None
         codes = np.arange(-((offset - low) // common), (high - offset) // common + 1, dtype=np.int64) * common + offset
-        if not np.array_equal(cast(codes), changed(codes)):
+        if not _cast_alike(cast, changed, codes):
             return None
-    return f"all {total:,} codes that can come were cast both ways"
+    return f"all {total:,} sums that can come were cast both ways"
+
+
+def _cast_alike(one: Cast, other: Cast, codes: Codes) -> bool:
+    block = 1 << 20
+    return all(
+        np.array_equal(one(codes[k : k + block]), other(codes[k : k + block])) for k in range(0, len(codes), block)
+    )

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from firmware.circuit import Accumulate, Bounds, Cast, Circuit, Dense, Scale, Sum
+from firmware.circuit import Accumulate, Bounds, Cast, Circuit, Dense, Sum
 from trigger.errors import InputError
 from trigger.fixed_point import MAX_WIDTH, Codes, FixedPoint, Overflow
-from trigger.verdict import Requirement, at_most
+from trigger.verdict import Requirement, at_most, not_measured
 
 _BLOCK = 4096
 
@@ -93,6 +93,9 @@ def analyse(circuit: Circuit, declared: Mapping[str, FixedPoint]) -> tuple[Node,
     Args:
         circuit: The network.
         declared: Declared accumulators by layer, for layers whose arithmetic in the circuit is exact.
+
+    Raises:
+        InputError: The sources declare no accumulator for a layer that adds.
     """
     nodes = []
     for step, given in zip(circuit.steps, circuit.bounds(), strict=False):
@@ -101,7 +104,9 @@ def analyse(circuit: Circuit, declared: Mapping[str, FixedPoint]) -> tuple[Node,
                 low, high, fits = step.exact(given)
                 safety = Safety.PROVEN if fits.all() else Safety.DATA_ONLY
                 nodes.append(_node(step.layer, "accumulator", step.form, Bounds(low, high), step.fraction, safety))
-            case Dense() | Sum() | Scale() if step.layer in declared:
+            case Dense() if step.layer not in declared:
+                raise InputError(f"the sources declare no accumulator for layer {step.layer!r}")
+            case Dense() | Sum() if step.layer in declared:
                 nodes.append(_accumulator(step.layer, declared[step.layer], step.bounds(given), step.fraction))
             case Cast() if step.form.overflow is Overflow.WRAP:
                 lost = step.overflows(given.low) | step.overflows(given.high)
@@ -153,6 +158,8 @@ def requirement(nodes: tuple[Node, ...]) -> Requirement:
         note += "; " + "; ".join(rest[:3])
     if saturated:
         note += "; saturated by design, at the upper end: " + ", ".join(saturated)
+    if not sums:
+        return not_measured("overflow:accumulators", "<= 0", required=True, note="the network has no accumulator")
     return at_most("overflow:accumulators", sum(node.safety is Safety.UNSAFE for node in sums), 0, note=note)
 
 
@@ -160,7 +167,13 @@ def _accumulator(layer: str, form: FixedPoint, exact: Bounds, fraction: int) -> 
     shift = fraction - form.fraction
     low, high = (end << -shift if shift < 0 else end >> shift for end in (exact.low, exact.high))
     # A sum that is exact in the circuit must be exact in the declared type: bits below its last place would be lost.
-    fits = shift <= 0 and int(low.min()) >= form.min_code and int(high.max()) <= form.max_code
+    # One that saturates on the way to a sum that fits is not looked at here, and so not proven.
+    fits = (
+        shift <= 0
+        and form.overflow is Overflow.WRAP
+        and int(low.min()) >= form.min_code
+        and int(high.max()) <= form.max_code
+    )
     return _node(layer, "accumulator", form, exact, fraction, Safety.PROVEN if fits else Safety.DATA_ONLY)
 
 
@@ -186,8 +199,12 @@ def _counted(step: Any, node: Node, given: Codes, out: Codes) -> tuple[int, int]
             lost = step.overflows(given)
             negative = given < 0
         case Accumulate():
-            wide = FixedPoint(True, MAX_WIDTH - 1 - form.fraction, form.fraction, form.rounding)
-            exact = step.bias + Cast(step.layer, step.product, wide)(given[..., :, None] * step.kernel).sum(axis=-2)
+            blocks = range(0, len(given), step.block)
+            parts = [
+                step.wide.cast(given[k : k + step.block][..., :, None] * step.kernel, step.product).sum(axis=-2)
+                for k in blocks
+            ]
+            exact = step.bias + np.concatenate(parts)
             lost, negative = exact != out, exact < 0
         case _:
             shift = step.fraction - form.fraction

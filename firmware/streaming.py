@@ -7,6 +7,7 @@ every engine that was asked for, compared, counted, and forgotten.
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import ExitStack
@@ -31,6 +32,7 @@ CHUNK = 1 << 18
 SCORES = "Scores"
 """Tree of the output codes."""
 Progress = Callable[[str, int, int], None]
+_MAKING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,8 @@ def stream(
         ToolError: An engine cannot be built.
     """
     require_engines(project, engines)
+    if scores is not None and scores.is_dir():
+        raise InputError(f"{scores}: a folder; --scores is the path of a ROOT file")
     built_engines(
         project, tuple(name for name in engines if name != "integer"), threads
     )  # workers find what is compiled
@@ -237,11 +241,18 @@ def run_chunk(task: Chunk) -> Counts:
     )  # fmt: skip
 
 
-@cache
 def _worker(
     folder: Path, digest: str, engines: tuple[str, ...], threads: int
 ) -> tuple[FirmwareProject, dict[str, Callable[[Codes], Codes]]]:
-    """The project and its engines, made once in each worker."""
+    """The project and its engines, made once in each worker, which may have several threads."""
+    with _MAKING:
+        return _made(folder, digest, engines, threads)
+
+
+@cache
+def _made(
+    folder: Path, digest: str, engines: tuple[str, ...], threads: int
+) -> tuple[FirmwareProject, dict[str, Callable[[Codes], Codes]]]:
     project = FirmwareProject.load(folder)
     if project.digest() != digest:
         raise InputError(f"{folder}: the worker finds another project there than the one that was given")

@@ -105,6 +105,11 @@ class HlsBackend(Settings):
     layers: dict[str, LayerOptions] = {}
     types: DeclaredTypes | None = None
 
+    def strategy_of(self, layer: str) -> Strategy:
+        """The strategy of a layer."""
+        options = self.layers.get(layer)
+        return (options and options.strategy) or self.strategy
+
 
 class Target(Settings):
     """Part, clock and backend.

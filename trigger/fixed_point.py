@@ -69,7 +69,7 @@ class FixedPoint:
         overflow: What happens to values beyond the ends.
 
     Raises:
-        InputError: The width is not between 1 and 62.
+        InputError: The width is not between 1 and `MAX_WIDTH`.
     """
 
     signed: bool

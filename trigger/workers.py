@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 from trigger.errors import InputError, ToolError
@@ -17,10 +18,23 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
+@dataclass(frozen=True)
+class Workers:
+    """Who does the work.
+
+    Attributes:
+        pool: Takes it.
+        count: How much of it at once.
+    """
+
+    pool: Executor
+    count: int
+
+
 @contextmanager
-def executor(
+def workers_of(
     workers: int, scheduler: str | None = None, prepare: Callable[[], None] | None = None
-) -> Iterator[Executor]:
+) -> Iterator[Workers]:
     """Spawned processes (TensorFlow and fork do not mix), or the workers of a dask scheduler.
 
     Args:
@@ -41,13 +55,13 @@ def executor(
                 initargs=(os.getpid(), prepare),
             ) as pool:
                 try:
-                    yield pool
+                    yield Workers(pool, workers)
                 except BaseException:
                     pool.shutdown(wait=False, cancel_futures=True)
                     raise
         else:
-            with _cluster(scheduler, prepare) as pool:
-                yield pool
+            with _cluster(scheduler, prepare) as cluster:
+                yield cluster
     except BrokenExecutor as error:
         raise ToolError(
             "a worker process was ended from outside, perhaps for lack of memory: use fewer --workers"
@@ -55,7 +69,7 @@ def executor(
 
 
 @contextmanager
-def _cluster(scheduler: str, prepare: Callable[[], None] | None) -> Iterator[Executor]:
+def _cluster(scheduler: str, prepare: Callable[[], None] | None) -> Iterator[Workers]:
     try:
         from distributed import Client
     except ImportError as error:
@@ -67,7 +81,7 @@ def _cluster(scheduler: str, prepare: Callable[[], None] | None) -> Iterator[Exe
     with client:
         if prepare is not None:
             client.run(prepare)
-        yield client.get_executor(pure=False)
+        yield Workers(client.get_executor(pure=False), max(1, sum(client.nthreads().values())))
 
 
 def in_order(

@@ -175,7 +175,7 @@ def _check_reuse(graph: Any, backend: HlsBackend) -> None:
             continue
         options = backend.layers.get(layer.name)
         wanted = (options and options.reuse_factor) or backend.reuse_factor
-        shared = ((options and options.strategy) or backend.strategy) == "resource"
+        shared = backend.strategy_of(layer.name) == "resource"
         n_in, n_out = graph.config.backend.get_layer_mult_size(layer)
         possible = graph.config.backend.get_valid_reuse_factors(n_in, n_out) if shared else [wanted]
         if wanted not in possible or int(layer.get_attr("reuse_factor")) != wanted:

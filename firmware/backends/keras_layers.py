@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware.backends import qkeras_layers
 from firmware.circuit import Accumulate, Cast, Circuit, Relu, Scale, Softmax, Step, Table
 from firmware.target import DeclaredTypes, LayerTypes
 from trigger.errors import UnsupportedError, nearest
@@ -112,7 +113,7 @@ def operations(model: keras.Model, declared: DeclaredTypes) -> list[Operation]:
     found: list[Operation] = []
     if len(model.inputs) != 1 or len(model.outputs) != 1 or len(model.inputs[0].shape) != 2:
         raise UnsupportedError("a network with declared types has one flat input and one output")
-    for layer in model.layers:
+    for layer in [model.layers[0], *qkeras_layers.chain(model)]:
         kind, name = type(layer).__name__, layer.name
         if kind not in SUPPORTED_LAYERS:
             faults.append(f"layer {name!r} is a {kind}; with declared types there are {', '.join(SUPPORTED_LAYERS)}")
@@ -165,7 +166,7 @@ def circuit(model: keras.Model, wire: FixedPoint, declared: DeclaredTypes) -> Ci
     """The network in its declared types, as steps on integers.
 
     Args:
-        model: A network of the supported layers.
+        model: A network of the supported layers, one after the other.
         wire: Format of the input codes.
         declared: Types of every operation.
 
@@ -178,7 +179,9 @@ def circuit(model: keras.Model, wire: FixedPoint, declared: DeclaredTypes) -> Ci
         made = list(_steps(operation, form))
         steps += made
         form = operation.of("result")
-    return Circuit(tuple(model.inputs[0].shape[1:]), wire, tuple(steps))
+    network = Circuit(tuple(model.inputs[0].shape[1:]), wire, tuple(steps))
+    network.bounds()  # refuses sums that int64 does not hold
+    return network
 
 
 def _steps(operation: Operation, form: FixedPoint) -> Iterator[Step]:
@@ -200,11 +203,7 @@ def _steps(operation: Operation, form: FixedPoint) -> Iterator[Step]:
         case "scale":
             yield from _scale(operation, form)
         case "relu":
-            slope = operation.of("slope") if operation.slope else FixedPoint(False, 1, 0)
-            code = int(slope.codes(operation.slope))
-            fraction = form.fraction + slope.fraction
-            yield Relu(name, code, slope.fraction, fraction)
-            yield _cast(name, _wide(name, True, 1 + form.width + slope.width, fraction), result)
+            yield from _relu(operation, form)
         case "linear":
             yield _cast(name, form, result)
         case "softmax":
@@ -223,8 +222,25 @@ def _scale(operation: Operation, form: FixedPoint) -> Iterator[Step]:
     fraction = max(form.fraction + scale.fraction, biases.fraction)
     factor = _printed(factors, scale) << (fraction - form.fraction - scale.fraction)
     yield Scale(name, factor, _printed(offsets, biases) << (fraction - biases.fraction), fraction)
-    integer = max(form.integer + scale.integer + (form.signed and scale.signed), biases.integer) + 2
-    yield _cast(name, _wide(name, True, 1 + integer + fraction, fraction), operation.of("result"))
+    # The C++ type of product plus offset: one more integer bit than the wider of the two, and one for a sign that one has.
+    signed = form.signed or scale.signed
+    product = form.integer + form.signed + scale.integer + scale.signed + (biases.signed and not signed)
+    integer = max(product, biases.integer + biases.signed + (signed and not biases.signed)) + 1
+    yield _cast(name, _wide(name, signed or biases.signed, integer + fraction, fraction), operation.of("result"))
+
+
+def _relu(operation: Operation, form: FixedPoint) -> Iterator[Step]:
+    """Positive numbers are cast as they are; negative ones are multiplied by the slope first."""
+    name, result = operation.name, operation.of("result")
+    _castable(name, form, result)
+    slope = operation.of("slope") if operation.slope else FixedPoint(False, 1, 0)
+    width, fraction = form.width + slope.width, form.fraction + slope.fraction
+    if operation.slope:
+        _castable(name, _wide(name, form.signed or slope.signed, width, fraction), result)
+    finer = max(slope.fraction, 0)
+    code = int(slope.codes(operation.slope)) << (finer - slope.fraction)
+    yield Relu(name, code, finer, form.fraction + finer)
+    yield Cast(name, _wide(name, True, 1 + width + finer - slope.fraction, form.fraction + finer), result)
 
 
 def _weights(layer: Any) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -278,7 +294,9 @@ def _lookup(name: str, operation: Operation, form: FixedPoint) -> Table:
     if form.integer + form.signed + size.bit_length() + max(0, -form.fraction) > _INDEX_BITS:
         raise UnsupportedError(f"layer {name!r}: the index of its table does not fit 32 bits for arguments of {form}")
     down = max(form.fraction, 0)
-    return Table(name, entries, operation.table, size, span << down, max(-form.fraction, 0), span // 2 * size // span)
+    return Table(
+        name, kind, entries, operation.table, size, span << down, max(-form.fraction, 0), span // 2 * size // span
+    )
 
 
 def _function(kind: str, argument: float) -> float:
@@ -311,6 +329,8 @@ def _softmax(name: str, given: SoftmaxTypes, form: FixedPoint, operation: Operat
     with np.errstate(divide="ignore"):
         inverses = np.float32(1) / np.array(_arguments(given.total, given.inverses), dtype=np.float32)
     for source, size in ((given.distance, given.exponents), (given.total, given.inverses)):
+        if size & (size - 1):
+            raise UnsupportedError(f"layer {name!r}: a softmax has tables of a power of two of entries, not {size}")
         if source.width < _index_bits(size):
             raise UnsupportedError(f"layer {name!r}: {source} has too few bits to look up one of {size} entries")
     _castable(name, form, given.distance)

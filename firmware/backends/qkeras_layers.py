@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware.circuit import Bounds, Cast, Circuit, Dense, Shape, Step, Sum
+from firmware.circuit import Bounds, Cast, Circuit, Dense, Shape, Step, Sum, carried
 from trigger.errors import InputError, UnsupportedError
 from trigger.fixed_point import FixedPoint, Overflow, Rounding
 
@@ -73,10 +73,10 @@ def check_network(model: keras.Model) -> None:
 
 
 def chain(model: keras.Model) -> list[Any]:
-    """The layers from input to output, without the input itself; a layer that is used twice is there twice.
+    """The layers from input to output, without the input itself.
 
     Raises:
-        UnsupportedError: A layer has several inputs.
+        UnsupportedError: A layer has several inputs, or is used twice.
     """
     found: list[Any] = []
     tensor = model.outputs[0]
@@ -87,6 +87,8 @@ def chain(model: keras.Model) -> list[Any]:
             raise UnsupportedError(
                 f"layer {history.operation.name!r} has {len(sources)} inputs, which is not supported"
             )
+        if history.operation in found:
+            raise UnsupportedError(f"layer {history.operation.name!r} is used twice; firmware has one of each")
         found.append(history.operation)
         tensor = sources[0]
     return found[::-1]
@@ -100,7 +102,7 @@ def circuit(model: keras.Model, wire: FixedPoint) -> Circuit:
         wire: Format of the input codes.
 
     Raises:
-        UnsupportedError: The network is not accepted, or a sum may need more than 62 bits.
+        UnsupportedError: The network is not accepted, or a sum may need more bits than int64 carries.
     """
     check_network(model)
     shape = tuple(model.inputs[0].shape[1:])
@@ -136,6 +138,8 @@ def _dense(layer: Any, fraction: int) -> Dense:
     bias = np.zeros(kernel.shape[1]) if bias is None else bias
     # Sums have the fraction of the products, or the bias's where that is finer.
     out = max(fraction + fraction_bits(kernel), fraction_bits(bias))
+    largest = max(float(np.abs(np.ldexp(kernel, out - fraction)).max()), float(np.abs(np.ldexp(bias, out)).max()))
+    carried(layer.name, int(largest))
     return Dense(
         layer.name, np.ldexp(kernel, out - fraction).astype(np.int64), np.ldexp(bias, out).astype(np.int64), out
     )

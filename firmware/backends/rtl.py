@@ -15,13 +15,14 @@ import gzip
 import io
 import shutil
 import warnings
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firmware.backends import qkeras_layers
 from firmware.project import Rtl, Wire
 from firmware.target import Target
-from trigger.errors import UnsupportedError
+from trigger.errors import InputError, UnsupportedError
 from trigger.fixed_point import FixedPoint
 
 if TYPE_CHECKING:
@@ -130,15 +131,16 @@ def programs(folder: Path) -> list[Any]:
     """The logic of each stage as alkaid's program, in order, from what was written beside the Verilog.
 
     Raises:
-        UnsupportedError: The design has a single stage, or cannot be read.
+        InputError: It cannot be read.
     """
     from alkaid.stateful import FSM
 
+    path = folder / "model" / "fsm.json.gz"
     try:
-        logic = FSM.load(folder / "model" / "fsm.json.gz").logic
-    except (OSError, ValueError, KeyError) as error:
-        raise UnsupportedError(f"{folder}: its program cannot be read: {error}") from error
-    return [logic[f"logic{stage}"] for stage in range(len(logic))]
+        logic = FSM.load(path).logic
+        return [logic[f"logic{stage}"] for stage in range(len(logic))]
+    except (OSError, EOFError, ValueError, KeyError, zlib.error) as error:
+        raise InputError(f"{path}: the program of the Verilog cannot be read: {error}") from error
 
 
 def interpreter(folder: Path) -> Any:

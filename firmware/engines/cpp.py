@@ -33,7 +33,7 @@ def build_command(top: str, library: str) -> list[str]:
 
 def library_path(project: FirmwareProject) -> Path:
     """Where the library of the sources, as they are now, is or would be."""
-    key = digest(project.source_digests("cpp"), FLAGS)
+    key = digest(project.source_digests("cpp"), FLAGS, tools.compiler())
     return project.folder / "build" / f"cpp-{key[:SHORT]}.so"
 
 
@@ -64,7 +64,7 @@ def run(project: FirmwareProject, codes: Codes, threads: int = 1) -> Codes:
 
     Raises:
         ToolError: The library cannot be built or loaded.
-        InputError: The shape is wrong.
+        InputError: The shape is wrong, or a code is outside its input's range.
     """
     return run_library(load(build(project)), project, codes, threads)
 
@@ -72,8 +72,7 @@ def run(project: FirmwareProject, codes: Codes, threads: int = 1) -> Codes:
 def run_library(library: ctypes.CDLL, project: FirmwareProject, codes: Codes, threads: int = 1) -> Codes:
     """The same for a library that is loaded."""
     n_inputs, n_outputs = len(project.manifest.inputs.elements), len(project.manifest.outputs.elements)
-    if codes.ndim != 2 or codes.shape[1] != n_inputs:
-        raise InputError(f"codes of shape {codes.shape} do not fit {n_inputs} inputs")
+    project.contract.check_codes(codes)
     library.jetgate_inputs.restype = library.jetgate_outputs.restype = ctypes.c_size_t
     if (library.jetgate_inputs(), library.jetgate_outputs()) != (n_inputs, n_outputs):
         raise InputError(f"{project.folder}: the firmware's ports are not those of the manifest")
@@ -123,8 +122,11 @@ def layers(project: FirmwareProject) -> tuple[tuple[Layer, ...], str]:
         return f"{match[0]}\n    jetgate_tap({output}, {elements});"
 
     tapped = re.sub(r"^ *nnet::\w+<(.*)>\(([^;]*)\); // (\w+)$", tap, source, flags=re.MULTILINE)
-    if not found:
-        raise InputError(f"{path}: no layer is called as hls4ml does")
+    calls = len(re.findall(r"^ *nnet::", source, re.MULTILINE))
+    if not found or calls != len(found):
+        raise InputError(
+            f"{path}: {calls} layers are called, {len(found)} of them as hls4ml does, with their name behind"
+        )
     return tuple(found), f'#include "jetgate_tap.h"\n{tapped}'
 
 

@@ -36,17 +36,17 @@ class Proof:
 
     Attributes:
         layer: Name of the layer.
-        bits: Bits that the largest partial sum may need, without the sign.
+        largest: The largest absolute value that any partial sum may have.
         carrier: `float32`, `float64` or `int64`.
     """
 
     layer: str
-    bits: int
+    largest: int
     carrier: str
 
     def __str__(self) -> str:
         """As a sentence."""
-        return f"{self.carrier}: sums of at most {self.bits} bits"
+        return f"{self.carrier}: sums of at most {self.largest.bit_length()} bits"
 
 
 def prove(circuit: Circuit) -> tuple[Proof, ...]:
@@ -55,7 +55,7 @@ def prove(circuit: Circuit) -> tuple[Proof, ...]:
     for step, given in zip(circuit.steps, circuit.bounds(), strict=False):
         largest = _largest(step, given)
         carrier = next((dtype for dtype, bits in _EXACT if largest is not None and largest <= 1 << bits), "int64")
-        proofs.append(Proof(step.layer, (largest or given.largest).bit_length(), carrier))
+        proofs.append(Proof(step.layer, given.largest if largest is None else largest, carrier))
     return tuple(proofs)
 
 
@@ -109,13 +109,14 @@ def build(circuit: Circuit) -> Engine:
     return engine
 
 
-def run(project: FirmwareProject, engine: Engine, codes: Codes) -> Codes:
+def run(project: FirmwareProject, engine: Engine, codes: Codes, threads: int = 2) -> Codes:
     """Output codes of the network in the format of the firmware's port, shape `(events, outputs)`.
 
     Raises:
-        InputError: An output is not a number of the firmware's output format.
+        InputError: A code is outside its input's range, or an output is not a number of the firmware's output format.
     """
-    return engine.circuit.to_port(engine(codes), project.manifest.outputs.fixed_point)
+    project.contract.check_codes(codes)
+    return engine.circuit.to_port(engine(codes, threads), project.manifest.outputs.fixed_point)
 
 
 def _largest(step: Step, given: Bounds) -> int | None:

@@ -88,8 +88,9 @@ def layer_outputs(project: FirmwareProject, model: keras.Model, values: Values) 
 def _check_exact(model: keras.Model, project: FirmwareProject) -> None:
     """Bound every partial sum, in units of its last place, from the integer weights and the formats before it."""
     for proof in integer.sums(qkeras_layers.circuit(model, project.contract.common_format)).values():
-        if proof.bits > 53:
-            raise UnsupportedError(f"layer {proof.layer!r}: sums may need {proof.bits} bits, float64 is exact to 53")
+        if proof.largest > 1 << 53:
+            bits = proof.largest.bit_length()
+            raise UnsupportedError(f"layer {proof.layer!r}: sums may need {bits} bits, float64 is exact to 53")
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from trigger.fixed_point import Codes
 
 FLAGS = ("-std=c++20", "-fPIC", "-w", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", "-DVM_TRACE_FST=0",
          "-DVM_TRACE_SAIF=0")  # fmt: skip
-QUICK, SLOW = "-O1", "-O0"
+OPTIMISED, PLAIN = "-O1", "-O0"
 """-O2 takes several times as long to compile and simulates no faster; start-up code is not worth optimising."""
 RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 BUILD_TIMEOUT_S = 3600.0
@@ -64,7 +64,14 @@ def build(project: FirmwareProject, jobs: int = 2, trace: bool = False) -> Path:
     rtl = _design(project)
     verilator = tools.verilator()
     sources = [path for path in project.source_digests("rtl") if path.endswith(".v")]
-    key = digest(project.source_digests("rtl"), FLAGS, verilator.version, _BRIDGE.read_text(encoding="utf-8"), trace)
+    key = digest(
+        project.source_digests("rtl"),
+        FLAGS,
+        tools.compiler(),
+        verilator.version,
+        _BRIDGE.read_text(encoding="utf-8"),
+        trace,
+    )
     library = project.folder / "build" / f"rtl-{key[:SHORT]}.so"
     if library.is_file():
         return library
@@ -84,18 +91,18 @@ def build(project: FirmwareProject, jobs: int = 2, trace: bool = False) -> Path:
         f"-DVM_TRACE_VCD={int(trace)}",
         f"-DJETGATE_TRACE={int(trace)}",
     ]
-    shared = tools.cache_folder() / "verilator" / digest(verilator.version, FLAGS, trace)[:SHORT]
+    shared = tools.cache_folder() / "verilator" / digest(verilator.version, FLAGS, tools.compiler(), trace)[:SHORT]
     runtime = [verilator.root / "include" / name for name in (*RUNTIME, *(("verilated_vcd_c.cpp",) if trace else ()))]
 
     def compile_one(source: Path) -> Path:
         common = source in runtime
         made = (shared if common else work) / f"{source.stem}.o"
         if not common or not made.is_file():
-            level = SLOW if trace or "__Slow" in source.name or "_Syms" in source.name else QUICK
+            level = PLAIN if trace or "__Slow" in source.name or "_Syms" in source.name else OPTIMISED
             with replacing(made) as fresh:
-                log = work / f"{source.stem}.log"
-                tools.run(["g++", *flags, QUICK if common else level, "-c", str(source.absolute()), "-o", str(fresh.absolute())],
-                          project.folder, log, BUILD_TIMEOUT_S)  # fmt: skip
+                log, chosen = work / f"{source.stem}.log", OPTIMISED if common else level
+                command = ["g++", *flags, chosen, "-c", str(source.absolute()), "-o", str(fresh.absolute())]
+                tools.run(command, project.folder, log, BUILD_TIMEOUT_S)
         return made
 
     translated = sorted(work.glob("*.cpp"), key=lambda path: -path.stat().st_size)
@@ -118,7 +125,8 @@ def run(project: FirmwareProject, codes: Codes, threads: int = 1, argument: str 
 
     Raises:
         ToolError: The Verilog cannot be built.
-        InputError: The project has no Verilog, the shape is wrong, or an output is not a number of the port's format.
+        InputError: The project has no Verilog, the shape is wrong, a code is outside its range, or an output is not a number
+            of the port's format.
     """
     rtl = _design(project)
     found = _stream(project, codes, rtl.latency_cycles, max(1, min(threads, len(codes), MAX_THREADS)), argument)
@@ -248,8 +256,7 @@ def _design(project: FirmwareProject) -> Rtl:
 
 def _stream(project: FirmwareProject, codes: Codes, latency: int, threads: int, argument: str | None) -> Codes:
     rtl = _design(project)
-    if codes.ndim != 2 or codes.shape[1] != len(rtl.inputs):
-        raise InputError(f"codes of shape {codes.shape} do not fit {len(rtl.inputs)} inputs")
+    project.contract.check_codes(codes)
     given = np.ascontiguousarray(_packed(codes, rtl.inputs, project))
     result = np.zeros((len(codes), len(rtl.outputs)), dtype=np.int64)
     widths = [np.array([one.width for one in port], dtype=np.int64) for port in (rtl.inputs, rtl.outputs)]

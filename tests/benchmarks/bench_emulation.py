@@ -24,7 +24,7 @@ from models.recipe import load_recipe
 from trigger.app.console import start_keras
 from trigger.data.rootfile import write_columns
 from trigger.inputs.contract import Input, InputSpec
-from trigger.workers import executor
+from trigger.workers import workers_of
 
 EVENTS = 1_000_000
 SLOW_EVENTS = 100_000
@@ -127,8 +127,8 @@ def test_streaming_ten_million_events(made, tmp_path):
     write_columns(tmp_path / "events.root", "Events", blocks)
     peak = _watch_memory()
     start = time.perf_counter()
-    with executor(1, None, start_keras) as pool:
-        result = stream(project, [tmp_path / "events.root"], "Events", pool, at_once=2, threads=THREADS)
+    with workers_of(1, None, start_keras) as workers:
+        result = stream(project, [tmp_path / "events.root"], "Events", workers.pool, at_once=2, threads=THREADS)
     seconds = time.perf_counter() - start
     most = peak()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -94,7 +94,7 @@ def test_rectifiers_scales_tables_and_sums():
     assert Scale("s", np.array([3]), np.array([-5]), 7)(codes[:, None])[:, 0].tolist() == [
         3 * x - 5 for x in codes.tolist()
     ]
-    table = Table("t", np.arange(10, 18), FixedPoint(False, 5, 0), 8, 16, 0, 4)
+    table = Table("t", "sigmoid", np.arange(10, 18), FixedPoint(False, 5, 0), 8, 16, 0, 4)
     assert table(codes).tolist() == [
         10 + min(max(int(x * 8 / 16) + 4, 0), 7) for x in codes.tolist()
     ]  # int() cuts towards 0
@@ -130,5 +130,5 @@ def test_outputs_that_are_no_numbers_of_the_port():
 
 def test_sums_beyond_64_bits_are_refused():
     dense = Dense("d", np.full((4, 1), 2**40), np.zeros(1, dtype=np.int64), 60)
-    with pytest.raises(UnsupportedError, match="layer 'd': sums may need 62 bits, 62 are the most"):
+    with pytest.raises(UnsupportedError, match="layer 'd': sums may need 63 bits, 59 are the most"):
         dense.bounds(Bounds(np.full(4, -(2**20)), np.full(4, 2**20)))

@@ -19,7 +19,7 @@ CODES = GENERATOR.integers(WIRE.min_code, WIRE.max_code, (1500, 5), endpoint=Tru
 FIRST = Dense("first", GENERATOR.integers(-15, 16, (5, 6)), GENERATOR.integers(-40, 40, 6), 8)
 CAST = Cast("relu", FixedPoint(True, 12, 8), RELU)
 LAST = Dense("last", GENERATOR.integers(-15, 16, (6, 2)), GENERATOR.integers(-40, 40, 2), 7)
-TABLE = Table("table", GENERATOR.integers(0, 200, 64), FixedPoint(False, 0, 8), 1, 1 << 7, 0, 32)
+TABLE = Table("table", "sigmoid", GENERATOR.integers(0, 200, 64), FixedPoint(False, 0, 8), 1, 1 << 7, 0, 32)
 ROUND = Cast("input_cast", WIRE, WIRE)
 CIRCUIT = Circuit((5,), WIRE, (ROUND, FIRST, CAST, LAST, TABLE))
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from firmware.backends import qkeras_layers
+from firmware.emulation import built_engines
 from firmware.engines import integer
 from firmware.engines import keras as reference
-from trigger.errors import UnsupportedError
+from trigger.errors import InputError, UnsupportedError
 from trigger.fixed_point import FixedPoint, Overflow, Rounding
 
 
@@ -79,7 +80,7 @@ def test_every_carrier_is_exact(weight, relu, width, carriers):
 
 def test_what_cannot_be_carried_is_refused():
     wire = FixedPoint(True, 3, 46, Rounding.RND_CONV, Overflow.SAT)
-    with pytest.raises(UnsupportedError, match=r"layer 'first': sums may need \d+ bits, 62 are the most"):
+    with pytest.raises(UnsupportedError, match=r"layer 'first': sums may need \d+ bits, 59 are the most"):
         qkeras_layers.circuit(network((24, 1), (8, 3), wire, seed=1), wire)
 
 
@@ -90,3 +91,14 @@ def test_it_agrees_with_the_reference(project, network):
     found = integer.run(project, integer.build(circuit), codes)
     np.testing.assert_array_equal(found, reference.run(project, model, project.contract.values(codes)))
     assert set(integer.sums(circuit)) == {"dense1", "dense2", "logits"}
+
+
+@pytest.mark.parametrize("engine", ["integer", "cpp", "rtl"])
+def test_codes_outside_the_inputs_range_are_refused_by_every_engine(project, engine):
+    codes = np.zeros((5, 6), dtype=np.int64)
+    codes[3, 2] = -513
+    run = built_engines(project, (engine,), 1)[engine]
+    with pytest.raises(
+        InputError, match=r"codes: code -513 of input 'x2' in event 3 is outside \[-512, 511\]; 1 codes are"
+    ):
+        run(codes)

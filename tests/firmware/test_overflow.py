@@ -11,7 +11,7 @@ from firmware import overflow
 from firmware.circuit import Accumulate, Cast, Circuit, Dense
 from firmware.engines import integer
 from firmware.overflow import Safety, analyse, count
-from trigger.errors import InputError
+from trigger.errors import InputError, UnsupportedError
 from trigger.fixed_point import FixedPoint, Overflow, Rounding
 
 WIRE = FixedPoint(True, 3, 4)
@@ -82,11 +82,26 @@ def test_narrow_accumulators(mode):
 def test_saturation_by_design_is_counted_and_not_judged():
     cast = Cast("relu", FixedPoint(True, 7, 8), FixedPoint(False, 2, 3, Rounding.RND_CONV, Overflow.SAT))
     circuit = Circuit((3,), WIRE, (DENSE, cast))
-    node = count(circuit, analyse(circuit, {}), EVENTS)[-1]
+    node = count(circuit, analyse(circuit, {"sum": FixedPoint(True, 9, 8)}), EVENTS)[-1]
     assert node.safety is Safety.BY_DESIGN
     rounded = np.rint(DENSE(EVENTS) / 32)
     assert (node.below, node.above) == ((rounded < 0).sum(), (rounded > 31).sum())
-    assert overflow.requirement((node,)).status == "PASS"
+    assert overflow.requirement((node,)).status == "NOT MEASURED"  # a cast alone is no accumulator
+
+
+def test_accumulators_that_are_not_declared_or_saturate_are_not_proven():
+    with pytest.raises(InputError, match="the sources declare no accumulator for layer 'sum'"):
+        analyse(CIRCUIT, {"smu": FixedPoint(True, 9, 8)})
+    (node,) = analyse(CIRCUIT, {"sum": FixedPoint(True, 9, 8, Rounding.TRN, Overflow.SAT)})
+    assert node.safety is Safety.DATA_ONLY  # partial sums may saturate on the way
+
+
+def test_sums_that_int64_does_not_hold_are_refused():
+    wide = FixedPoint(True, 29, 0)
+    step = Accumulate("sum", np.full((64, 1), -(2**29)), np.zeros(1, dtype=np.int64), FixedPoint(True, 59, 0),
+                      FixedPoint(True, 59, 0))  # fmt: skip
+    with pytest.raises(UnsupportedError, match="layer 'sum': sums may need 65 bits, 59 are the most"):
+        analyse(Circuit((64,), wide, (step,)), {})
 
 
 def test_where_float32_is_not_proven_float64_is_taken_and_said():

@@ -15,7 +15,7 @@ from tests.conftest import jetgate
 from trigger.app.cli import status_of
 from trigger.data.rootfile import write_columns
 from trigger.errors import InputError, ToolError
-from trigger.workers import executor, in_order
+from trigger.workers import in_order, workers_of
 
 GENERATOR = np.random.default_rng(8)
 EVENTS = 2500
@@ -72,10 +72,10 @@ def test_an_engine_that_differs_is_told_with_its_event(project, files, monkeypat
         return runs | {"cpp": lambda codes: honest(codes) + (np.arange(len(codes)) == 123)[:, None]}
 
     monkeypatch.setattr(streaming, "built_engines", faulty)
-    streaming._worker.cache_clear()
+    streaming._made.cache_clear()
     with ThreadPoolExecutor(1) as pool:
         result = stream(project, files[0], "Events", pool, engines=("integer", "cpp"), chunk=1000)
-    streaming._worker.cache_clear()
+    streaming._made.cache_clear()
     (bits,) = [one for one in result.requirements() if one.name == "bits:cpp"]
     assert (bits.status, bits.figure) == ("FAIL", 4 * 3)  # three outputs in one event of each of four chunks
     assert "first in entry 123 of a.root" in bits.note
@@ -85,18 +85,21 @@ def test_processes_and_a_cluster(project, files):
     from distributed import LocalCluster
 
     results = []
-    with executor(1) as pool:
-        results.append(stream(project, files[0], "Events", pool, engines=("cpp",), chunk=1000))
+    with workers_of(1) as workers:
+        results.append(stream(project, files[0], "Events", workers.pool, engines=("cpp",), chunk=1000))
     with (
         LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster,
-        executor(1, cluster.scheduler_address) as pool,
+        workers_of(1, cluster.scheduler_address) as workers,
     ):
-        results.append(stream(project, files[0], "Events", pool, engines=("cpp",), chunk=600))
+        assert workers.count == sum(
+            cluster.scheduler_info["workers"][one]["nthreads"] for one in cluster.scheduler_info["workers"]
+        )
+        results.append(stream(project, files[0], "Events", workers.pool, engines=("cpp",), chunk=600))
     assert results[0].summary() == results[1].summary()
 
 
 def test_nobody_answers():
-    with pytest.raises(InputError, match=r"scheduler 'nowhere' does not answer"), executor(1, "nowhere"):
+    with pytest.raises(InputError, match=r"scheduler 'nowhere' does not answer"), workers_of(1, "nowhere"):
         pass
 
 
@@ -121,8 +124,8 @@ def end_this_process(_):
 
 
 def test_a_worker_that_is_ended_is_told():
-    with pytest.raises(ToolError, match="a worker process was ended from outside"), executor(1) as pool:
-        list(in_order(pool, end_this_process, [1], 1))
+    with pytest.raises(ToolError, match="a worker process was ended from outside"), workers_of(1) as workers:
+        list(in_order(workers.pool, end_this_process, [1], 1))
 
 
 def test_wrong_files(project, contract, tmp_path, files):

@@ -147,39 +147,55 @@ def convert(
 @app.command()
 def emulate(
     project: Annotated[Path, typer.Argument(help="A folder in vivado_projects/.")],
-    vectors: Annotated[int, typer.Option(min=1, help="Random vectors.")] = 100_000,
+    vectors: Annotated[int | None, typer.Option(min=1, help="Random vectors; 100,000 by default.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random vectors.")] = 1,
     engine: Annotated[list[str] | None, typer.Option(help="integer, cpp or rtl; may be given again; all by default.")] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Compare every layer as well, of every engine.")] = False,
     mutate: Annotated[bool, typer.Option("--mutate", help="Put faults into copies, each of which must be found.")] = False,
-    mutants: Annotated[int, typer.Option(min=1, help="How many, with --mutate.")] = 24,
+    mutants: Annotated[int | None, typer.Option(min=1, help="How many, with --mutate; 24 by default.")] = None,
     events: Annotated[list[str] | None, typer.Option(help="ROOT files to emulate instead: a branch for each input.")] = None,
-    tree: Annotated[str, typer.Option(help="Their tree.")] = "Events",
+    tree: Annotated[str | None, typer.Option(help="Their tree; Events by default.")] = None,
     scores: Annotated[Path | None, typer.Option(help="A ROOT file for the output codes of --events.")] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a dask scheduler, for --events.")] = None,
     workers: Workers = CORES, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Compare every engine with the reference network, code by code. One difference fails, and is traced to its layer."""
+    from firmware.emulation import RANDOM_VECTORS, engines_of
     from firmware.emulation import emulate as compare
+    from firmware.mutation import MUTANTS
     from firmware.project import FirmwareProject
     from trigger.app.console import Reporter, divergence_tables, overall_line, start_keras, verdict_table
     from trigger.verdict import Verdict
 
+    _require_together(bool(events), "--events", {"--tree": tree, "--scores": scores, "--scheduler": scheduler})
+    _require_together(
+        not events, "a comparison without --events", {"--vectors": vectors, "--trace": trace, "--mutate": mutate}
+    )
+    _require_together(mutate, "--mutate", {"--mutants": mutants})
     report = Reporter()
     opened = FirmwareProject.load(project)
     if edited := opened.edited():
         report.say(f"[yellow]edited after the conversion: {', '.join(edited)}[/]; building it anew")
     start_keras()
     if events:
-        return _stream(opened, events, tree, tuple(engine or ("integer",)), scores, scheduler, workers, as_json)
+        return _stream(
+            opened,
+            events,
+            tree or "Events",
+            tuple(engine or engines_of(opened)[:1]),
+            scores,
+            scheduler,
+            workers,
+            as_json,
+        )
     with report.progress("emulation") as progress:
         result = compare(
-            opened, engines=tuple(engine) if engine else None, random_vectors=vectors, seed=seed, threads=workers,
-            trace=trace, progress=progress,
+            opened, engines=tuple(engine) if engine else None, random_vectors=vectors or RANDOM_VECTORS, seed=seed,
+            threads=workers, trace=trace, progress=progress,
         )  # fmt: skip
     requirements, content = result.requirements(), result.summary()
     if mutate:
-        faults = _mutate(opened, result.agrees, mutants, seed, workers)
+        faults = _mutate(opened, result.agrees, mutants or MUTANTS, seed, workers)
         requirements = (*requirements, faults[0])
         content["mutation"] = faults[1]
     verdict = Verdict(requirements=requirements)
@@ -196,6 +212,17 @@ def emulate(
     return verdict.exit_status
 
 
+def _require_together(given: bool, what: str, options: dict[str, Any]) -> None:
+    """Refuse options that would do nothing."""
+    idle = [name for name, value in options.items() if value]
+    if idle and not given:
+        raise InputError(
+            f"{', '.join(idle)} does nothing without {what}"
+            if what.startswith("--")
+            else f"{', '.join(idle)}: only for {what}"
+        )
+
+
 def _stream(
     project: FirmwareProject, events: list[str], tree: str, engines: tuple[str, ...], scores: Path | None,
     scheduler: str | None, workers: int, as_json: bool,
@@ -203,15 +230,21 @@ def _stream(
     from firmware.streaming import stream
     from trigger.app.console import Reporter, overall_line, start_keras, verdict_table
     from trigger.files import matching
-    from trigger.workers import executor
+    from trigger.workers import workers_of
 
     files = matching(events)
-    with executor(workers, scheduler, start_keras) as pool, Reporter().progress("emulation") as progress:
-        result = stream(project, files, tree, pool, engines=engines, scores=scores, at_once=2 * workers,
+    with workers_of(workers, scheduler, start_keras) as found, Reporter().progress("emulation") as progress:
+        result = stream(project, files, tree, found.pool, engines=engines, scores=scores, at_once=2 * found.count,
                         progress=progress)  # fmt: skip
     verdict = result.verdict()
     if as_json:
-        _print_json({"overall": str(verdict.overall), **result.summary()})
+        _print_json(
+            {
+                "overall": str(verdict.overall),
+                "requirements": verdict.model_dump(mode="json")["requirements"],
+                **result.summary(),
+            }
+        )
     else:
         _print(verdict_table(verdict), overall_line(verdict))
     return verdict.exit_status
@@ -281,7 +314,7 @@ def status_of(arguments: list[str]) -> int:
     except JetgateError as error:
         print(f"jetgate: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_status
-    except (KeyboardInterrupt, EOFError):
+    except KeyboardInterrupt:
         return _interrupted()
     except SystemExit as stop:
         return _interrupted() if stop.code == EXIT_INTERRUPTED else int(stop.code or 0)

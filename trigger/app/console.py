@@ -127,6 +127,8 @@ def start_keras() -> None:
     )  # whatever ~/.keras says: the keys of the chain's steps hold it
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # other instructions, other rounding, on other machines
+    os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # on a GPU float32 is to have its 24 bits
+    os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
     os.environ.setdefault("JAX_ENABLE_X64", "1")  # the reference computes in float64; Keras itself asks for float32
     sys.stderr.flush()
     kept = os.dup(2)

@@ -45,7 +45,7 @@ from trigger.errors import InputError
 from trigger.files import locked, make_folder, replacing
 from trigger.inputs.clustering import cluster
 from trigger.kinematics import delta_phi, pseudorapidity, transverse_momentum
-from trigger.workers import executor as own_executor
+from trigger.workers import Workers, workers_of
 
 JetClass = Literal["quark", "gluon", "W", "Z", "top", "higgs"]
 Progress = Callable[[str, int, int], None]
@@ -248,7 +248,8 @@ def _make_sample(
     executor: Executor | None,
 ) -> None:  # fmt: skip
     chunks = make_folder(home / "chunks")
-    with nullcontext(executor) if executor is not None else own_executor(workers) as pool:
+    with nullcontext(Workers(executor, workers)) if executor is not None else workers_of(workers) as found:
+        pool = found.pool
         minbias = _prepare_pool(data, seed, folder, pool, progress) if data.pileup > 0 else None
         wanted = [name for name, process in PROCESSES.items() if set(process.classes) & set(data.classes)]
         made = _run_chunks(data, seed, chunks, wanted, minbias, pool, workers, progress)

@@ -98,6 +98,31 @@ class InputSpec(Settings):
             raise InputError(f"all inputs of an HLS port have one format; found {', '.join(sorted(map(str, formats)))}")
         return formats.pop()
 
+    def code_ranges(self) -> tuple[Codes, Codes]:
+        """Lowest and highest code of every input."""
+        low = np.array([one.format.min_code for one in self.inputs], dtype=np.int64)
+        return low, np.array([one.format.max_code for one in self.inputs], dtype=np.int64)
+
+    def check_codes(self, codes: Codes, what: str = "codes") -> None:
+        """Refuse codes that are not of these inputs.
+
+        Raises:
+            InputError: The shape is wrong, or a code is outside its input's range.
+        """
+        if codes.ndim != 2 or codes.shape[1] != len(self.inputs):
+            raise InputError(f"{what} of shape {codes.shape} do not fit {len(self.inputs)} inputs")
+        if len(codes) == 0:
+            return
+        low, high = self.code_ranges()
+        if (codes.min(axis=0) >= low).all() and (codes.max(axis=0) <= high).all():
+            return
+        outside = (codes < low) | (codes > high)
+        event, column = np.argwhere(outside)[0]
+        raise InputError(
+            f"{what}: code {codes[event, column]} of input {self.names[column]!r} in event {event} is outside "
+            f"[{low[column]}, {high[column]}]; {np.count_nonzero(outside)} codes are"
+        )
+
     def scaled(self, physical: ArrayLike) -> Values:
         """Offset taken off and scale applied: real values before quantisation, shape `(events, inputs)`."""
         table = self._table(physical)
