@@ -194,3 +194,18 @@ def test_wheel_from_an_empty_folder(tmp_path):
     few = ["--set", "data.classes=[W, Z]", "--set", "data.jets_per_class=5", "--workers", "1", "--json"]
     result = jetgate("data", "jet_tagger", *few, folder=tmp_path / "empty", env={"PYTHONPATH": str(tmp_path / "site")})
     assert json.loads(result.stdout)["jets"] == {"W": 5, "Z": 5}, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--scores", "x.root"], "--scores does nothing without --events"),
+        (["--events", "x.root", "--mutate"], "--mutate: only for a comparison without --events"),
+        (["--mutants", "3"], "--mutants does nothing without --mutate"),
+        (["--engine", "foo"], "there is no engine 'foo' for it; there are integer, cpp, rtl"),
+        (["--engine", "cpp", "--engine", "cpp"], "an engine is named twice in cpp, cpp"),
+    ],
+)
+def test_options_of_emulate_that_would_do_nothing(project, capsys, options, message):
+    assert cli.status_of(["emulate", str(project.folder), *options]) == 2
+    assert message in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import random
 import re
@@ -14,6 +15,7 @@ from firmware.emulation import taps_of
 from firmware.engines import cpp
 from firmware.project import convert
 from firmware.target import DeclaredTypes, load_target
+from trigger.errors import UnsupportedError
 from trigger.fixed_point import FixedPoint
 from trigger.inputs.contract import Input, InputSpec
 
@@ -28,6 +30,8 @@ def any_type(draw, widths=(4, 12), integers=None, unsigned=0.15):
     width = draw.randint(*widths)
     low, high = integers or (0 if draw.random() < 0.2 else 2, min(width, 4) if draw.random() < 0.8 else min(width, 7))
     integer = draw.randint(min(low, high), high)
+    if draw.random() < 0.08:  # the point outside the number
+        integer = draw.choice([-2, -1, width + 1, width + 2])
     kind = "ap_ufixed" if draw.random() < unsigned else "ap_fixed"
     return f"{kind}<{width},{integer},AP_{draw.choice(ROUNDINGS)},AP_{draw.choice(OVERFLOWS)}>"
 
@@ -120,15 +124,19 @@ def library(projects, folder, name):
     return ctypes.CDLL(str(folder / f"{name}.so"))
 
 
-def differing(seeds, folder, name, events=1500):
-    """For each seed, over all layers: codes that differ between the circuit and the compiled C++, and layers that vary."""
-    made = []
-    for seed in seeds:
+def differing(first, count, folder, name, events=1500):
+    """For each of `count` networks from seed `first` on, over all layers: codes that differ between the circuit and the
+    compiled C++, and layers that vary. Networks that are refused, because the C++ does not define a cast, are passed over.
+    """
+    made, seed = {}, first
+    while len(made) < count:
         model, spec, target = legacy_network(seed)
-        made.append((model, spec, target, convert(model, spec, target, f"net{seed}", folder)))
-    loaded = library([project for *_, project in made], folder, name)
+        with contextlib.suppress(UnsupportedError):
+            made[seed] = (model, spec, target, convert(model, spec, target, f"net{seed}", folder))
+        seed += 1
+    loaded = library([project for *_, project in made.values()], folder, name)
     counts = {}
-    for number, (seed, (model, spec, target, project)) in enumerate(zip(seeds, made, strict=True)):
+    for number, (seed, (model, spec, target, project)) in enumerate(made.items()):
         circuit = keras_layers.circuit(model, spec.common_format, target.backend.types)
         codes = np.concatenate([vectors.random(spec, events, seed).codes, vectors.boundary(spec, seed).codes])
         function = getattr(loaded, f"{name}_jetgate_trace_{number}")

@@ -29,7 +29,8 @@ def small(activation="relu", name="hidden", seed=1):
 
 
 def test_twenty_random_networks_in_one_library(tmp_path):
-    counts = differing(range(20), tmp_path, "twenty")
+    counts = differing(0, 20, tmp_path, "twenty")
+    assert len(counts) == 20
     assert {seed: wrong for seed, (wrong, _) in counts.items() if wrong} == {}
     assert sum(varying for _, varying in counts.values()) >= 40  # layers with more than ten different outputs
 
@@ -98,6 +99,60 @@ def test_what_is_not_defined_is_refused(model, types, message, tmp_path):
     with pytest.raises(UnsupportedError, match=message):
         convert(model(), SPEC, target_with({"default": "ap_fixed<16,6>", **types}), "x", tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def one_layer(layer):
+    import keras
+
+    start = keras.Input((4,), name="inputs")
+    return keras.Model(start, layer(start))
+
+
+def refusal(layer, wire, declared, tmp_path):
+    spec = InputSpec(
+        inputs=tuple(Input(name=f"x{k}", format=FixedPoint.parse(wire)) for k in range(4)), outputs=tuple("abcd")
+    )
+    with pytest.raises(UnsupportedError) as refused:
+        convert(
+            one_layer(layer),
+            spec,
+            target_with({"default": "ap_fixed<16,6>", "layers": {"one": declared}}),
+            "x",
+            tmp_path,
+        )
+    return str(refused.value)
+
+
+def test_casts_on_which_the_headers_abort_are_refused(tmp_path):
+    """A positive number is cast from its own type, and that has to be one which the headers can round."""
+    import keras
+
+    for layer, wire, declared in (
+        (keras.layers.ReLU(name="one"), "ap_fixed<4,-2>", {"result": "ap_fixed<8,7,AP_RND,AP_SAT>"}),
+        (
+            keras.layers.LeakyReLU(0.25, name="one"),
+            "ap_fixed<4,-1>",
+            {"slope": "ap_fixed<12,6>", "result": "ap_fixed<8,9,AP_RND>"},
+        ),
+    ):
+        assert "rounds away more bits than there are" in refusal(layer, wire, declared, tmp_path)
+
+
+def test_softmax_tables_are_a_power_of_two(tmp_path):
+    import keras
+
+    text = refusal(keras.layers.Softmax(name="one"), "ap_fixed<10,4>", {"table_size": 100}, tmp_path)
+    assert text == "layer 'one': a softmax has tables of a power of two of entries, not 100"
+
+
+def test_slopes_without_fraction_bits(tmp_path):
+    import keras
+
+    types = {"default": "ap_fixed<16,6>", "layers": {"one": {"slope": "ap_fixed<6,7>", "result": "ap_fixed<16,9>"}}}
+    spec = InputSpec(inputs=SPEC.inputs, outputs=tuple("abcd"))
+    made = convert(one_layer(keras.layers.LeakyReLU(3.0, name="one")), spec, target_with(types), "steep", tmp_path)
+    result = emulate(made, random_vectors=20_000, threads=2)
+    assert result.agrees
 
 
 def test_an_engine_that_is_not_there(tmp_path):

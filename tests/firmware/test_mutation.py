@@ -11,8 +11,10 @@ import pytest
 from firmware import mutation, vectors
 from firmware.backends import qkeras_layers
 from firmware.circuit import Cast, Circuit, Dense, Table
+from firmware.emulation import Truth
 from firmware.mutation import Fate, Kind, Mutant, equivalent, mutate
-from firmware.project import FirmwareProject
+from firmware.project import FirmwareProject, convert
+from firmware.target import load_target
 from trigger.errors import InputError
 from trigger.fixed_point import FixedPoint, Overflow, Rounding
 
@@ -35,6 +37,25 @@ def test_every_kind_of_fault_is_caught(result):
 def test_the_divergence_report_names_the_layer_of_every_fault(result):
     caught = [one for one in result.outcomes if one.fate is Fate.CAUGHT]
     assert {one.mutant.what: one.named for one in caught} == {one.mutant.what: one.mutant.layer for one in caught}
+
+
+@pytest.mark.parametrize("strategy", ["latency", "resource"])
+def test_a_weight_is_where_the_network_has_it(network, contract, tmp_path, strategy):
+    """Shared multipliers have their weights transposed in the header."""
+    made = convert(network, contract, load_target("vu13p", (f"backend.strategy={strategy}",)), "x", tmp_path)
+    truth = Truth.of(made)
+    kernels = {step.layer: step.kernel for step in truth.circuit.steps if isinstance(step, Dense)}
+    for kind in (Kind.WEIGHT, Kind.BIAS):
+        sites = mutation._sites(kind, truth, np.random.default_rng(1))
+        assert sites
+        for one in sites:
+            value = kernels[one.layer][one.index] if kind is Kind.WEIGHT else None
+            if value is not None:
+                assert np.sign(float(one.before)) == np.sign(value)
+    truth_sites = {
+        one.index for one in mutation._sites(Kind.WEIGHT, truth, np.random.default_rng(1)) if one.layer == "dense1"
+    }
+    assert truth_sites == {(i, j) for i in range(6) for j in range(8)}
 
 
 def test_what_is_called_equivalent_is_so_for_every_code(result, network, contract):
