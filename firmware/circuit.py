@@ -429,6 +429,12 @@ class Circuit:
         """Fraction bits of the outputs."""
         return self.steps[-1].fraction
 
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of an event at the output."""
+        whole = np.zeros(self.shape, dtype=np.int64)
+        return self(whole.reshape(1, -1)).shape[1:]
+
     def walk(self, codes: Codes) -> Iterator[tuple[Step, Codes]]:
         """Every step with its output codes, shape `(events, ...)`."""
         x = codes.reshape(-1, *self.shape)

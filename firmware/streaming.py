@@ -28,7 +28,7 @@ from trigger.fixed_point import Codes
 from trigger.verdict import Requirement, Verdict, at_least, at_most
 from trigger.workers import in_order
 
-CHUNK = 1 << 18
+CHUNK = 1 << 16
 SCORES = "Scores"
 """Tree of the output codes."""
 Progress = Callable[[str, int, int], None]

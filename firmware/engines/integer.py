@@ -177,17 +177,17 @@ def _compile(circuit: Circuit, proofs: tuple[Proof, ...]) -> Callable[[NDArray[A
 
 
 def _in_blocks(compiled: Callable[[NDArray[Any]], NDArray[Any]], circuit: Circuit, codes: Codes, threads: int) -> Codes:
-    """Blocks of one size, so that one compilation serves them all; while one is computed the next is converted."""
+    """Blocks of one size, so that one compilation serves them all; while some are computed others are converted."""
     size = _PROBE if len(codes) <= _PROBE else _BLOCK
+    result = np.empty((len(codes), int(np.prod(circuit.output_shape))), dtype=np.int64)
 
-    def one(start: int) -> Codes:
+    def one(start: int) -> None:
         block = codes[start : start + size].reshape(-1, *circuit.shape)
-        missing = size - len(block)
-        if missing:
-            block = np.concatenate([block, np.zeros((missing, *circuit.shape), dtype=block.dtype)])
-        return compiled(block).reshape(size, -1)[: size - missing].astype(np.int64)
+        events = len(block)
+        if events < size:
+            block = np.concatenate([block, np.zeros((size - events, *circuit.shape), dtype=block.dtype)])
+        result[start : start + events] = compiled(block).reshape(size, -1)[:events]
 
-    if len(codes) == 0:
-        return circuit(codes)
-    with ThreadPoolExecutor(max(1, threads)) as pool:
-        return np.concatenate(list(pool.map(one, range(0, len(codes), size))))
+    with ThreadPoolExecutor(threads + 1) as pool:
+        list(pool.map(one, range(0, len(codes), size)))
+    return result

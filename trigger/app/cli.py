@@ -176,7 +176,6 @@ def emulate(
     opened = FirmwareProject.load(project)
     if edited := opened.edited():
         report.say(f"[yellow]edited after the conversion: {', '.join(edited)}[/]; building it anew")
-    start_keras()
     if events:
         return _stream(
             opened,
@@ -188,6 +187,7 @@ def emulate(
             workers,
             as_json,
         )
+    start_keras()
     with report.progress("emulation") as progress:
         result = compare(
             opened, engines=tuple(engine) if engine else None, random_vectors=vectors or RANDOM_VECTORS, seed=seed,
