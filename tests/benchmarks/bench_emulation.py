@@ -125,10 +125,10 @@ def test_streaming_ten_million_events(made, tmp_path):
     command = [sys.executable, "-m", "trigger.app.cli", "emulate", str(project.folder), "--events", str(tmp_path / "events.root"),
                "--workers", "1", "--json"]  # fmt: skip
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    most = _peak_memory_gb(process)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        most = _peak_memory_gb(process)
+        answer = json.loads(process.stdout.read())
     seconds = time.perf_counter() - start
-    answer = json.loads(process.stdout.read())
     print(f"\n{answer['events']:,} events in {seconds:.0f} s, {answer['events'] / seconds:,.0f} events/s, start and compilation "
           f"included; both processes together held {most:.2f} GB at the most")  # fmt: skip
     assert process.returncode == 0
