@@ -101,6 +101,7 @@ def run(chain: Chain) -> Verdict:
         The verdict, which is in `verdict.json` too.
     """
     tools.find_tool("g++")  # found missing now, not after the collisions
+    tools.verilator()
     make_folder(chain.out)
     sample = features(chain)
     write_text(chain.folder / "recipe.yaml", config.dump(chain.recipe))

@@ -11,9 +11,9 @@ from pathlib import Path
 from firmware.tools import HOW_TO_GET, look_up
 
 OURS = ("trigger", "models", "firmware")
-LIBRARIES = ("numpy", "awkward", "uproot", "fastjet", "pythia8mc", "keras", "qkeras-v3", "hls4ml", "tensorflow", "jax")
+LIBRARIES = ("numpy", "awkward", "uproot", "fastjet", "pythia8mc", "keras", "qkeras-v3", "hls4ml", "alkaid", "tensorflow", "jax")
 OPTIONAL_LIBRARIES = ("jax",)
-REQUIRED_TOOLS = ("g++",)
+REQUIRED_TOOLS = ("g++", "verilator")
 
 
 @dataclass(frozen=True)
