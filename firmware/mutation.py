@@ -14,16 +14,14 @@ References:
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property, partial
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +29,15 @@ import numpy as np
 
 from firmware import divergence, vectors
 from firmware.backends import keras_layers
-from firmware.circuit import Accumulate, Bounds, Cast, Circuit, Dense, Table
 from firmware.emulation import Truth, emulation_groups, rtl_divergence, taps_of
 from firmware.engines import cpp, rtl
-from firmware.precision import typedefs
-from firmware.project import PHYSICS, FirmwareProject, convert
+from firmware.equivalence import equivalent
+from firmware.faults import SWITCHED, TYPES, Kind, Mutant, choose, sites_of
+from firmware.project import FirmwareProject, convert
 from firmware.target import DeclaredTypes
 from trigger.errors import InputError, ToolError
 from trigger.files import make_folder
-from trigger.fixed_point import Codes, FixedPoint, Overflow, Rounding
+from trigger.fixed_point import Codes, FixedPoint
 from trigger.inputs.contract import Input, InputSpec
 from trigger.verdict import Requirement, at_least, not_measured
 
@@ -48,25 +46,7 @@ RANDOM_VECTORS = 20_000
 MORE_VECTORS = 300_000
 """Random vectors for mutants that the first ones did not find."""
 _FIRST = 2000
-_ENUMERATED = 1 << 25
 Progress = Callable[[str, int, int], None]
-
-
-class Kind(StrEnum):
-    """What is changed."""
-
-    WEIGHT = "weight bit"
-    BIAS = "bias bit"
-    ROUNDING = "rounding mode"
-    SATURATION = "saturation mode"
-    SHIFT = "shift"
-    TABLE = "table entry"
-    VECTORS = "vector file"
-    VERILOG = "line of Verilog"
-
-
-SWITCHED = (Kind.WEIGHT, Kind.BIAS, Kind.TABLE)
-TYPES = (Kind.ROUNDING, Kind.SATURATION, Kind.SHIFT)
 
 
 class Fate(StrEnum):
@@ -75,35 +55,6 @@ class Fate(StrEnum):
     CAUGHT = "caught"
     EQUIVALENT = "equivalent"
     SURVIVED = "survived"
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """One fault.
-
-    Attributes:
-        kind: What is changed.
-        layer: The layer that it is in.
-        path: The file, below the project.
-        what: The change, for a person.
-        before: Text that is replaced; the place is `at` where it is not unique.
-        after: Text that replaces it. In a switched mutant `@` stands for its number.
-        at: Position of `before` in the file.
-        index: Where in the layer: input and output of a weight, output of a bias, entry of a table, stage and wire of Verilog.
-        change: By how many steps a weight or bias is changed.
-        form: The type that a cast is changed to.
-    """
-
-    kind: Kind
-    layer: str
-    path: str
-    what: str
-    before: str = ""
-    after: str = ""
-    at: int = 0
-    index: tuple[int, ...] = ()
-    change: int = 0
-    form: FixedPoint | None = None
 
 
 @dataclass(frozen=True)
@@ -196,8 +147,8 @@ def mutate(
     """
     truth = Truth.of(project)
     generator = np.random.default_rng([seed, 17])
-    sites = {kind: _sites(kind, truth, generator) for kind in Kind}
-    chosen = _choose(sites, count, generator)
+    sites = {kind: sites_of(kind, truth, generator) for kind in Kind}
+    chosen = choose(sites, count, generator)
     own = _Trial(truth, seed, threads, locate)
     outcomes: list[Outcome] = []
     total = len(chosen) + (not any(one.kind is Kind.TABLE for one in chosen))
@@ -212,7 +163,7 @@ def mutate(
         told(own.judge(chosen, Path(folder)))
         if not any(one.kind is Kind.TABLE for one in chosen):
             other = _Trial(_table_truth(project, Path(folder)), seed, threads, locate)
-            table = _choose({Kind.TABLE: _sites(Kind.TABLE, other.truth, generator)}, 1, generator)
+            table = choose({Kind.TABLE: sites_of(Kind.TABLE, other.truth, generator)}, 1, generator)
             told(
                 replace(one, network="a small network with a table")
                 for one in other.judge(table, Path(folder) / "table")
@@ -225,170 +176,6 @@ def _scratch(project: FirmwareProject) -> Path:
     make_folder(folder)
     return folder
 
-
-def _choose(sites: dict[Kind, list[Mutant]], count: int, generator: np.random.Generator) -> list[Mutant]:
-    """One of each kind, then the kinds in turn while there are any left; one fault a number."""
-    waiting = {kind: [found[k] for k in generator.permutation(len(found))] for kind, found in sites.items()}
-    chosen: list[Mutant] = []
-    taken: set[tuple[str, int]] = set()
-    while len(chosen) < count and any(waiting.values()):
-        for found in waiting.values():
-            if found and len(chosen) < count:
-                mutant = found.pop()
-                if mutant.kind not in (Kind.WEIGHT, Kind.BIAS) or (mutant.path, mutant.at) not in taken:
-                    chosen.append(mutant)
-                    taken.add((mutant.path, mutant.at))
-    return chosen
-
-
-# ------------------------------------------------------------------------------------------------------ where faults can be
-
-
-def _sites(kind: Kind, truth: Truth, generator: np.random.Generator) -> list[Mutant]:
-    project = truth.project
-    match kind:
-        case Kind.WEIGHT | Kind.BIAS:
-            return list(_number_sites(kind, truth))
-        case Kind.ROUNDING | Kind.SATURATION | Kind.SHIFT:
-            return list(_type_sites(kind, truth))
-        case Kind.TABLE:
-            return list(_table_sites(truth, generator))
-        case Kind.VECTORS:
-            return list(_vector_sites(project, generator))
-        case Kind.VERILOG:
-            return list(_verilog_sites(truth, generator))
-
-
-def _number_sites(kind: Kind, truth: Truth) -> Iterator[Mutant]:
-    """Every bit of every weight or bias."""
-    project = truth.project
-    types = typedefs((project.folder / "firmware" / "defines.h").read_text(encoding="utf-8"))
-    kernels = {step.layer: step.kernel.shape for step in truth.circuit.steps if isinstance(step, Dense | Accumulate)}
-    for layer in cpp.layers(project)[0]:
-        if layer.name not in kernels or len(layer.arguments) != 2:
-            continue
-        inputs, outputs = kernels[layer.name]
-        array = layer.arguments[kind is Kind.BIAS]
-        path = f"firmware/weights/{array}.h"
-        text = (project.folder / path).read_text(encoding="utf-8")
-        start = text.index("{") + 1
-        declared = re.search(rf"(\w+) {array}\[", text)
-        if declared is None or declared[1] not in types:
-            continue
-        form = types[declared[1]]
-        for number, match in enumerate(re.finditer(r"-?[0-9.e+-]+", text[start : text.index("}", start)])):
-            code = int(form.codes([float(match[0])])[0])
-            index: tuple[int, ...] = (number,)
-            if kind is Kind.WEIGHT:  # shared multipliers have their weights transposed
-                transposed = project.target.backend.strategy_of(layer.name) == "resource"
-                index = divmod(number, inputs)[::-1] if transposed else divmod(number, outputs)
-            for bit in range(form.width):
-                raw = (code & ((1 << form.width) - 1)) ^ (1 << bit)
-                changed = raw - (1 << form.width) if form.signed and raw >> (form.width - 1) else raw
-                value = changed * form.step
-                yield Mutant(
-                    kind, layer.name, path, f"element {number}, bit {bit}: {value:g} instead of {match[0]}", match[0],
-                    f"JETGATE_MUTANT(@, {match[0]}, {value!r})", start + match.start(), index, changed - code, form,
-                )  # fmt: skip
-
-
-def _type_sites(kind: Kind, truth: Truth) -> Iterator[Mutant]:
-    """Every other mode, and the binary point one bit off, of every type that rounds or saturates."""
-    path = "firmware/defines.h"
-    text = (truth.project.folder / path).read_text(encoding="utf-8")
-    casts = {step.layer for step in truth.circuit.steps if isinstance(step, Cast)}
-    found = cpp.layers(truth.project)[0]
-    for layer, tap in zip(
-        found, taps_of(truth.circuit, [(one, np.zeros((0, 1), np.int64)) for one in found]), strict=True
-    ):
-        line = re.search(rf"^typedef .* {layer.type_name};$", text, re.MULTILINE)
-        if tap.layer not in casts or line is None:
-            continue
-        form = layer.form
-        changes = {
-            Kind.ROUNDING: [replace(form, rounding=one) for one in Rounding if one is not form.rounding],
-            Kind.SATURATION: [replace(form, overflow=one) for one in Overflow if one is not form.overflow],
-            Kind.SHIFT: [replace(form, integer=form.integer + k, fraction=form.fraction - k) for k in (1, -1)],
-        }[kind]
-        for changed in changes:
-            after = f"typedef {changed} {layer.type_name};"
-            yield Mutant(
-                kind, layer.name, path, f"{changed} instead of {form}", line[0], after, line.start(), form=changed
-            )
-
-
-def _table_sites(truth: Truth, generator: np.random.Generator) -> Iterator[Mutant]:
-    """One bit of every entry of every table. Layers of one function share its source: then it is the first one's fault,
-    and only entries that it can look up are changed.
-    """
-    path = "firmware/nnet_utils/nnet_activation.h"
-    text = (truth.project.folder / path).read_text(encoding="utf-8")
-    tables = [
-        (step, given)
-        for step, given in zip(truth.circuit.steps, truth.circuit.bounds(), strict=False)
-        if isinstance(step, Table)
-    ]
-    for function in dict.fromkeys(step.function for step, _ in tables):
-        sharing = [one for one in tables if one[0].function == function]
-        step, given = sharing[0]
-        place = re.compile(rf"void init_{function}_table\(.*?(table_out\[ii\] = real_val;)", re.DOTALL).search(text)
-        if place is None:
-            continue
-        entries = range(len(step.entries))
-        if len(sharing) > 1:
-            entries = range(int(step.index(given.low).min()), int(step.index(given.high).max()) + 1)
-        for entry in entries:
-            bit = int(generator.integers(step.form.width))
-            flipped = f"table_out[ii][{bit}] = !bool(table_out[ii][{bit}]);"
-            after = f"{place[1]} if (ii == {entry} && jetgate_mutant == @) {flipped}"
-            what = f"entry {entry}, bit {bit}"
-            yield Mutant(Kind.TABLE, step.layer, path, what, place[1], after, place.start(1), (entry,))
-
-
-def _vector_sites(project: FirmwareProject, generator: np.random.Generator) -> Iterator[Mutant]:
-    """One code changed, the file cut short, and the file gone."""
-    codes = project.physics_codes()
-    if codes is None:
-        return
-    event, column = int(generator.integers(len(codes))), int(generator.integers(codes.shape[1]))
-    changed = f"event {event}, input {column}: lowest bit"
-    yield Mutant(Kind.VECTORS, divergence.INPUT, PHYSICS, changed, index=(event, column))
-    yield Mutant(Kind.VECTORS, divergence.INPUT, PHYSICS, "cut short", before="-100 bytes")
-    yield Mutant(Kind.VECTORS, divergence.INPUT, PHYSICS, "missing")
-
-
-_WIRE = re.compile(r"^    wire \[(\d+):0\] v(\d+); (?!assign v\d+\[\d+:0\] = model_inp)(.*v\2\[.*;)(.*)$", re.MULTILINE)
-_ADDER = re.compile(r"(shift_adder #\(.*,)([01])(\) op_\d+)")
-
-
-def _verilog_sites(truth: Truth, generator: np.random.Generator) -> Iterator[Mutant]:
-    """Additions turned into subtractions and the other way round; a bit of any other wire inverted."""
-    project = truth.project
-    if project.manifest.rtl is None:
-        return
-    layers = rtl.attribution(project, truth.circuit, np.zeros(len(project.contract.inputs), dtype=np.int64))[1]
-    for stage in range(project.manifest.rtl.latency_cycles):
-        path = f"rtl/src/logic{stage}.v"
-        for line in _WIRE.finditer((project.folder / path).read_text(encoding="utf-8")):
-            top, wire, body = int(line[1]), int(line[2]), line[3]
-            good, bad = (re.sub(rf"\bv{wire}\[", f"v{wire}_{which}[", body) for which in ("good", "bad"))
-            adder = _ADDER.search(bad)
-            declared = f"    wire [{top}:0] v{wire}_good; {good} wire [{top}:0] v{wire}; "
-            if adder is not None:
-                other = f"{adder[1]}{1 - int(adder[2])}{adder[3]}_bad"
-                after = (f"{declared}wire [{top}:0] v{wire}_bad; {bad[: adder.start()]}{other}{bad[adder.end() :]} "
-                         f"assign v{wire} = jetgate_mutant == @ ? v{wire}_bad : v{wire}_good;")  # fmt: skip
-                what = f"v{wire}: {'+' if adder[2] == '1' else '-'} instead of {'-' if adder[2] == '1' else '+'}"
-            else:
-                bit = int(generator.integers(top + 1))
-                after = f"{declared}assign v{wire} = v{wire}_good ^ (jetgate_mutant == @ ? {top + 1}'d{1 << bit} : {top + 1}'d0);"
-                what = f"v{wire}: bit {bit} inverted"
-            yield Mutant(
-                Kind.VERILOG, layers[stage, wire], path, what, line[0], after, line.start(), (stage, wire)
-            )  # fmt: skip
-
-
-# ---------------------------------------------------------------------------------------------------------------- judging
 
 _SWITCH_CPP = """// Written by jetgate, in copies that are tested with faults alone.
 #ifndef JETGATE_MUTANT_H_
@@ -589,120 +376,3 @@ def _table_truth(project: FirmwareProject, folder: Path) -> Truth:
         update={"backend": project.target.backend.model_copy(update={"types": types, "layers": {}})}
     )
     return Truth.of(convert(keras_layers.table_network(), contract, target, "table", folder))
-
-
-# ------------------------------------------------------------------------------------------------------------------ proofs
-
-
-def equivalent(circuit: Circuit, mutant: Mutant, accumulators: Mapping[str, FixedPoint]) -> str | None:
-    """Why a mutant changes nothing, or `None` where that cannot be proven.
-
-    Args:
-        circuit: The network without the fault.
-        mutant: The fault.
-        accumulators: Declared type of each layer's accumulator.
-    """
-    bounds = circuit.bounds()
-    number = next((k for k, step in enumerate(circuit.steps) if step.layer == mutant.layer), None)
-    if number is None:
-        return None
-    step = circuit.steps[number]
-    if mutant.kind in TYPES:
-        at = next((k for k, one in enumerate(circuit.steps[number:], number) if isinstance(one, Cast)), None)
-        return None if at is None else _same_cast(circuit, at, bounds[at], mutant)
-    match step:
-        case Dense() if mutant.kind in (Kind.WEIGHT, Kind.BIAS):
-            return _dead_sum(circuit, number, bounds[number], mutant, accumulators.get(step.layer))
-        case Table() if mutant.kind is Kind.TABLE:
-            first, last = step.index(bounds[number].low).min(), step.index(bounds[number].high).max()
-            entry = mutant.index[0]
-            return None if first <= entry <= last else f"entry {entry} is never looked up: only {first} to {last} are"
-        case _:
-            return None
-
-
-def _dead_sum(
-    circuit: Circuit, number: int, given: Bounds, mutant: Mutant, accumulator: FixedPoint | None
-) -> str | None:
-    """A weight of an input that is always 0, or of a neuron that nothing reads or whose casts give one code whatever comes."""
-    step, channel = circuit.steps[number], mutant.index[-1]
-    assert isinstance(step, Dense)
-    if (
-        mutant.kind is Kind.WEIGHT
-        and given.low[..., mutant.index[0]].min() == 0 == given.high[..., mutant.index[0]].max()
-    ):
-        return f"input {mutant.index[0]} of the layer is always 0"
-    casts = list(takewhile(lambda one: isinstance(one, Cast), circuit.steps[number + 1 :]))
-    after = circuit.steps[number + 1 + len(casts) :][:1]
-    if after and isinstance(after[0], Dense) and not after[0].kernel[channel].any():
-        return f"nothing reads neuron {channel}"
-    changed = _with_fault(circuit, number, mutant)
-    if not casts or changed is None or accumulator is None:
-        return None
-    sums = changed.bounds(given)
-    finer = max(accumulator.fraction - changed.fraction, 0)
-    if accumulator.fraction < changed.fraction or (sums.low << finer).min() < accumulator.min_code:
-        return None  # the declared accumulator does not hold the sums with the fault
-    if (sums.high << finer).max() > accumulator.max_code:
-        return None
-    ends = []
-    for one in (step, changed):
-        reach = one.bounds(given)
-        for cast in casts:
-            reach = cast.bounds(reach)
-        ends.append((int(reach.low[..., channel].min()), int(reach.high[..., channel].max())))
-    if ends[0] == ends[1] and ends[0][0] == ends[0][1]:
-        return f"neuron {channel} gives {ends[0][0]} whatever comes, with the fault and without"
-    return None
-
-
-def _with_fault(circuit: Circuit, number: int, mutant: Mutant) -> Dense | None:
-    """The sums with the fault, where it is a whole number of their steps."""
-    step = circuit.steps[number]
-    assert isinstance(step, Dense)
-    assert mutant.form is not None
-    before = circuit.steps[number - 1].fraction if number else circuit.wire.fraction
-    change = mutant.change * 2.0 ** (
-        step.fraction - mutant.form.fraction - (before if mutant.kind is Kind.WEIGHT else 0)
-    )
-    if not change.is_integer():
-        return None
-    kernel, bias = step.kernel.copy(), step.bias.copy()
-    if mutant.kind is Kind.BIAS:
-        bias[mutant.index[-1]] += int(change)
-    else:
-        kernel[mutant.index] += int(change)
-    return replace(step, kernel=kernel, bias=bias)
-
-
-def _same_cast(circuit: Circuit, at: int, reach: Bounds, mutant: Mutant) -> str | None:
-    """All codes that can come, enumerated; sums are multiples of what their weights have in common, off the bias."""
-    cast, before = circuit.steps[at], circuit.steps[at - 1] if at else None
-    assert isinstance(cast, Cast)
-    assert mutant.form is not None
-    changed = replace(cast, form=mutant.form)
-    if changed.form.fraction != cast.form.fraction:
-        return None
-    low, high = int(reach.low.min()), int(reach.high.max())
-    if high - low < _ENUMERATED and _cast_alike(cast, changed, np.arange(low, high + 1, dtype=np.int64)):
-        return f"all {high - low + 1:,} codes that can come were cast both ways"
-    if not isinstance(before, Dense):
-        return None
-    total = 0
-    for channel in range(reach.low.shape[-1]):
-        common, offset = max(1, int(np.gcd.reduce(np.abs(before.kernel[:, channel])))), int(before.bias[channel])
-        low, high = int(reach.low[..., channel].min()), int(reach.high[..., channel].max())
-        total += (high - low) // common + 1
-        if total > _ENUMERATED:
-            return None
-        codes = np.arange(-((offset - low) // common), (high - offset) // common + 1, dtype=np.int64) * common + offset
-        if not _cast_alike(cast, changed, codes):
-            return None
-    return f"all {total:,} sums that can come were cast both ways"
-
-
-def _cast_alike(one: Cast, other: Cast, codes: Codes) -> bool:
-    block = 1 << 20
-    return all(
-        np.array_equal(one(codes[k : k + block]), other(codes[k : k + block])) for k in range(0, len(codes), block)
-    )

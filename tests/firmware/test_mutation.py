@@ -12,7 +12,9 @@ from firmware import mutation, vectors
 from firmware.backends import qkeras_layers
 from firmware.circuit import Cast, Circuit, Dense, Table
 from firmware.emulation import Truth
-from firmware.mutation import Fate, Kind, Mutant, equivalent, mutate
+from firmware.equivalence import equivalent
+from firmware.faults import Kind, Mutant, sites_of
+from firmware.mutation import Fate, mutate
 from firmware.project import FirmwareProject, convert
 from firmware.target import load_target
 from trigger.errors import InputError
@@ -46,15 +48,13 @@ def test_a_weight_is_where_the_network_has_it(network, contract, tmp_path, strat
     truth = Truth.of(made)
     kernels = {step.layer: step.kernel for step in truth.circuit.steps if isinstance(step, Dense)}
     for kind in (Kind.WEIGHT, Kind.BIAS):
-        sites = mutation._sites(kind, truth, np.random.default_rng(1))
+        sites = sites_of(kind, truth, np.random.default_rng(1))
         assert sites
         for one in sites:
             value = kernels[one.layer][one.index] if kind is Kind.WEIGHT else None
             if value is not None:
                 assert np.sign(float(one.before)) == np.sign(value)
-    truth_sites = {
-        one.index for one in mutation._sites(Kind.WEIGHT, truth, np.random.default_rng(1)) if one.layer == "dense1"
-    }
+    truth_sites = {one.index for one in sites_of(Kind.WEIGHT, truth, np.random.default_rng(1)) if one.layer == "dense1"}
     assert truth_sites == {(i, j) for i in range(6) for j in range(8)}
 
 

@@ -11,7 +11,19 @@ from pathlib import Path
 from firmware.tools import HOW_TO_GET, look_up
 
 OURS = ("trigger", "models", "firmware")
-LIBRARIES = ("numpy", "awkward", "uproot", "fastjet", "pythia8mc", "keras", "qkeras-v3", "hls4ml", "alkaid", "tensorflow", "jax")
+LIBRARIES = (
+    "numpy",
+    "awkward",
+    "uproot",
+    "fastjet",
+    "pythia8mc",
+    "keras",
+    "qkeras-v3",
+    "hls4ml",
+    "alkaid",
+    "tensorflow",
+    "jax",
+)
 OPTIONAL_LIBRARIES = ("jax",)
 REQUIRED_TOOLS = ("g++", "verilator")
 

@@ -1,0 +1,131 @@
+"""Proofs that a fault changes nothing: because what it changes is dead, or because all codes that can reach it were
+enumerated. What is not proven here counts against the comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import takewhile
+
+import numpy as np
+
+from firmware.circuit import Bounds, Cast, Circuit, Dense, Table
+from firmware.faults import TYPES, Kind, Mutant
+from trigger.fixed_point import Codes, FixedPoint
+
+_ENUMERATED = 1 << 25
+
+
+def equivalent(circuit: Circuit, mutant: Mutant, accumulators: Mapping[str, FixedPoint]) -> str | None:
+    """Why a mutant changes nothing, or `None` where that cannot be proven.
+
+    Args:
+        circuit: The network without the fault.
+        mutant: The fault.
+        accumulators: Declared type of each layer's accumulator.
+    """
+    bounds = circuit.bounds()
+    number = next((k for k, step in enumerate(circuit.steps) if step.layer == mutant.layer), None)
+    if number is None:
+        return None
+    step = circuit.steps[number]
+    if mutant.kind in TYPES:
+        at = next((k for k, one in enumerate(circuit.steps[number:], number) if isinstance(one, Cast)), None)
+        return None if at is None else _same_cast(circuit, at, bounds[at], mutant)
+    match step:
+        case Dense() if mutant.kind in (Kind.WEIGHT, Kind.BIAS):
+            return _dead_sum(circuit, number, bounds[number], mutant, accumulators.get(step.layer))
+        case Table() if mutant.kind is Kind.TABLE:
+            first, last = step.index(bounds[number].low).min(), step.index(bounds[number].high).max()
+            entry = mutant.index[0]
+            return None if first <= entry <= last else f"entry {entry} is never looked up: only {first} to {last} are"
+        case _:
+            return None
+
+
+def _dead_sum(
+    circuit: Circuit, number: int, given: Bounds, mutant: Mutant, accumulator: FixedPoint | None
+) -> str | None:
+    """A weight of an input that is always 0, or of a neuron that nothing reads or whose casts give one code whatever comes."""
+    step, channel = circuit.steps[number], mutant.index[-1]
+    assert isinstance(step, Dense)
+    if (
+        mutant.kind is Kind.WEIGHT
+        and given.low[..., mutant.index[0]].min() == 0 == given.high[..., mutant.index[0]].max()
+    ):
+        return f"input {mutant.index[0]} of the layer is always 0"
+    casts = list(takewhile(lambda one: isinstance(one, Cast), circuit.steps[number + 1 :]))
+    after = circuit.steps[number + 1 + len(casts) :][:1]
+    if after and isinstance(after[0], Dense) and not after[0].kernel[channel].any():
+        return f"nothing reads neuron {channel}"
+    changed = _with_fault(circuit, number, mutant)
+    if not casts or changed is None or accumulator is None:
+        return None
+    sums = changed.bounds(given)
+    finer = max(accumulator.fraction - changed.fraction, 0)
+    if accumulator.fraction < changed.fraction or (sums.low << finer).min() < accumulator.min_code:
+        return None  # the declared accumulator does not hold the sums with the fault
+    if (sums.high << finer).max() > accumulator.max_code:
+        return None
+    ends = []
+    for one in (step, changed):
+        reach = one.bounds(given)
+        for cast in casts:
+            reach = cast.bounds(reach)
+        ends.append((int(reach.low[..., channel].min()), int(reach.high[..., channel].max())))
+    if ends[0] == ends[1] and ends[0][0] == ends[0][1]:
+        return f"neuron {channel} gives {ends[0][0]} whatever comes, with the fault and without"
+    return None
+
+
+def _with_fault(circuit: Circuit, number: int, mutant: Mutant) -> Dense | None:
+    """The sums with the fault, where it is a whole number of their steps."""
+    step = circuit.steps[number]
+    assert isinstance(step, Dense)
+    assert mutant.form is not None
+    before = circuit.steps[number - 1].fraction if number else circuit.wire.fraction
+    change = mutant.change * 2.0 ** (
+        step.fraction - mutant.form.fraction - (before if mutant.kind is Kind.WEIGHT else 0)
+    )
+    if not change.is_integer():
+        return None
+    kernel, bias = step.kernel.copy(), step.bias.copy()
+    if mutant.kind is Kind.BIAS:
+        bias[mutant.index[-1]] += int(change)
+    else:
+        kernel[mutant.index] += int(change)
+    return replace(step, kernel=kernel, bias=bias)
+
+
+def _same_cast(circuit: Circuit, at: int, reach: Bounds, mutant: Mutant) -> str | None:
+    """All codes that can come, enumerated; sums are multiples of what their weights have in common, off the bias."""
+    cast, before = circuit.steps[at], circuit.steps[at - 1] if at else None
+    assert isinstance(cast, Cast)
+    assert mutant.form is not None
+    changed = replace(cast, form=mutant.form)
+    if changed.form.fraction != cast.form.fraction:
+        return None
+    low, high = int(reach.low.min()), int(reach.high.max())
+    if high - low < _ENUMERATED and _cast_alike(cast, changed, np.arange(low, high + 1, dtype=np.int64)):
+        return f"all {high - low + 1:,} codes that can come were cast both ways"
+    if not isinstance(before, Dense):
+        return None
+    total = 0
+    for channel in range(reach.low.shape[-1]):
+        common, offset = max(1, int(np.gcd.reduce(np.abs(before.kernel[:, channel])))), int(before.bias[channel])
+        low, high = int(reach.low[..., channel].min()), int(reach.high[..., channel].max())
+        total += (high - low) // common + 1
+        if total > _ENUMERATED:
+            return None
+        codes = np.arange(-((offset - low) // common), (high - offset) // common + 1, dtype=np.int64) * common + offset
+        if not _cast_alike(cast, changed, codes):
+            return None
+    return f"all {total:,} sums that can come were cast both ways"
+
+
+def _cast_alike(one: Cast, other: Cast, codes: Codes) -> bool:
+    block = 1 << 20
+    return all(
+        np.array_equal(one(codes[k : k + block]), other(codes[k : k + block])) for k in range(0, len(codes), block)
+    )
