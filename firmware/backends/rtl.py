@@ -5,7 +5,7 @@ result into pipeline stages, one event a clock. Its tracer replays a Keras netwo
 alkaid finds by its entry point `alkaid_keras`, teaches it the quantised layers.
 
 References:
-    alkaid (formerly da4ml): arXiv:2507.04535.
+    Distributed arithmetic with shared terms, as alkaid's predecessor da4ml has it: arXiv:2507.04535.
 """
 
 from __future__ import annotations
