@@ -12,7 +12,7 @@ import numpy as np
 
 from firmware.circuit import Bounds, Cast, Circuit, Dense, Table
 from firmware.faults import TYPES, Kind, Mutant
-from trigger.fixed_point import Codes, FixedPoint
+from trigger.fixed_point import Codes, FixedPoint, Overflow
 
 _ENUMERATED = 1 << 25
 
@@ -59,6 +59,8 @@ def _dead_sum(
     after = circuit.steps[number + 1 + len(casts) :][:1]
     if after and isinstance(after[0], Dense) and not after[0].kernel[channel].any():
         return f"nothing reads neuron {channel}"
+    if accumulator is not None and _beyond(circuit, number, mutant, accumulator):
+        return f"the fault lies left of all bits of {accumulator}, which wraps"
     changed = _with_fault(circuit, number, mutant)
     if not casts or changed is None or accumulator is None:
         return None
@@ -77,6 +79,16 @@ def _dead_sum(
     if ends[0] == ends[1] and ends[0][0] == ends[0][1]:
         return f"neuron {channel} gives {ends[0][0]} whatever comes, with the fault and without"
     return None
+
+
+def _beyond(circuit: Circuit, number: int, mutant: Mutant, accumulator: FixedPoint) -> bool:
+    """Whether whatever the fault adds is a multiple of what the accumulator wraps by."""
+    assert mutant.form is not None
+    before = circuit.steps[number - 1].fraction if number else circuit.wire.fraction
+    unit = mutant.change * 2.0 ** (
+        accumulator.fraction - mutant.form.fraction - (before if mutant.kind is Kind.WEIGHT else 0)
+    )
+    return accumulator.overflow is Overflow.WRAP and unit.is_integer() and int(unit) % (1 << accumulator.width) == 0
 
 
 def _with_fault(circuit: Circuit, number: int, mutant: Mutant) -> Dense | None:

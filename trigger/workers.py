@@ -33,7 +33,7 @@ class Workers:
 
 @contextmanager
 def workers_of(
-    workers: int, scheduler: str | None = None, prepare: Callable[[], None] | None = None
+    workers: int, scheduler: str | None = None, prepare: Callable[[], None] | None = None, pool: Executor | None = None
 ) -> Iterator[Workers]:
     """Spawned processes (TensorFlow and fork do not mix), or the workers of a dask scheduler.
 
@@ -41,23 +41,26 @@ def workers_of(
         workers: Number of processes, where there is no scheduler.
         scheduler: Address of a `dask.distributed` scheduler, such as `tcp://host:8786`.
         prepare: Called once on every worker.
+        pool: Somebody else's executor, to be used instead.
 
     Raises:
         ToolError: A worker was ended from outside, or `distributed` is not installed.
         InputError: The scheduler does not answer.
     """
     try:
-        if scheduler is None:
+        if pool is not None:
+            yield Workers(pool, workers)
+        elif scheduler is None:
             with ProcessPoolExecutor(
                 workers,
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_begin,
                 initargs=(os.getpid(), prepare),
-            ) as pool:
+            ) as own:
                 try:
-                    yield Workers(pool, workers)
+                    yield Workers(own, workers)
                 except BaseException:
-                    pool.shutdown(wait=False, cancel_futures=True)
+                    own.shutdown(wait=False, cancel_futures=True)
                     raise
         else:
             with _cluster(scheduler, prepare) as cluster:

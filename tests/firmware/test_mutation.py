@@ -132,6 +132,15 @@ def test_proofs_of_equivalence():
     assert equivalent(unread, weight((1, 1), 3), WIDE) is None
 
 
+def test_a_fault_left_of_the_accumulator_is_lost():
+    """hls4ml puts the one bit of biases that are all 0 anywhere."""
+    circuit, far = small([[4, 4], [4, 4]], [0, 0]), FixedPoint(False, 31, -30)
+    bias = Mutant(Kind.BIAS, "d", "b.h", "", index=(1,), change=1, form=far)
+    assert "lies left of all bits of ap_fixed<23,21," in (equivalent(circuit, bias, WIDE) or "")
+    assert equivalent(circuit, bias, {"d": FixedPoint(True, 40, 2)}) is None
+    assert equivalent(circuit, bias, {"d": FixedPoint(True, 20, 2, Rounding.TRN, Overflow.SAT)}) is None
+
+
 def test_casts_are_enumerated_over_what_can_come():
     def other(**modes):
         return Mutant(Kind.ROUNDING, "d", "defines.h", "", form=replace(coarse, **modes))

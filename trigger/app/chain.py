@@ -35,7 +35,7 @@ from firmware.project import FirmwareProject, convert, writers
 from firmware.target import Target
 from models.recipe import Recipe
 from trigger import config
-from trigger.app.console import Reporter, start_keras
+from trigger.app.console import Reporter, raise_if_interrupted, start_keras
 from trigger.data.generate import PythiaData, generate, read_generated, sample_digest
 from trigger.data.jets import FeatureDataset, JetDataset, Origin, Split, concatenate_features, split_by_event
 from trigger.data.rootfile import RootData, final_weights, input_files, read_jets
@@ -137,6 +137,7 @@ def step(
     Returns:
         The record: `key`, `seconds`, `files`, and what the action returned.
     """
+    raise_if_interrupted()
     path = folder / "steps" / f"{name}.json"
     outputs = list(outputs)
     record = _read_record(path)

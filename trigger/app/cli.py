@@ -304,6 +304,9 @@ def check(as_json: AsJson = False) -> int:
 
 def main() -> None:
     """Entry point: runs a command and turns whatever happens into an exit status and a message."""
+    from trigger.app.console import catch_interrupts
+
+    catch_interrupts()
     sys.exit(status_of(sys.argv[1:]))
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -116,6 +118,26 @@ def overall_line(verdict: Verdict) -> str:
     return f"[bold {_COLOURS[verdict.overall]}]{verdict.overall}[/]" + (
         " (synthetic jets: nothing physical follows)" if verdict.synthetic else ""
     )
+
+
+_interrupts: list[int] = []
+
+
+def catch_interrupts() -> None:
+    """Remember an interrupt, besides raising it: raised inside a callback of a library it is lost."""
+
+    def remember(number: int, _: Any) -> None:
+        _interrupts.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, remember)
+
+
+def raise_if_interrupted() -> None:
+    """Raise the interrupt that was lost."""
+    if _interrupts:
+        raise KeyboardInterrupt
 
 
 def start_keras() -> None:

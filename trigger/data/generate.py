@@ -18,7 +18,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -45,7 +44,7 @@ from trigger.errors import InputError
 from trigger.files import locked, make_folder, replacing
 from trigger.inputs.clustering import cluster
 from trigger.kinematics import delta_phi, pseudorapidity, transverse_momentum
-from trigger.workers import Workers, workers_of
+from trigger.workers import workers_of
 
 JetClass = Literal["quark", "gluon", "W", "Z", "top", "higgs"]
 Progress = Callable[[str, int, int], None]
@@ -248,7 +247,7 @@ def _make_sample(
     executor: Executor | None,
 ) -> None:  # fmt: skip
     chunks = make_folder(home / "chunks")
-    with nullcontext(Workers(executor, workers)) if executor is not None else workers_of(workers) as found:
+    with workers_of(workers, pool=executor) as found:
         pool = found.pool
         minbias = _prepare_pool(data, seed, folder, pool, progress) if data.pileup > 0 else None
         wanted = [name for name, process in PROCESSES.items() if set(process.classes) & set(data.classes)]
