@@ -195,8 +195,8 @@ def _steps(operation: Operation, form: FixedPoint) -> Iterator[Step]:
                 name, form.signed or weight.signed, form.width + weight.width, form.fraction + weight.fraction
             )
             biases = operation.of("bias")
-            if operation.layer.use_bias:
-                _castable(name, biases, accum)
+            # Where there is no bias the C++ has one of a single bit, which is 0 and is cast all the same.
+            _castable(name, biases if operation.layer.use_bias else FixedPoint(False, 1, 0), accum)
             _castable(name, product, accum)
             yield Accumulate(name, _printed(kernel, weight), accum.cast(_printed(bias, biases), biases), product, accum)
             yield _cast(name, accum, result)
