@@ -128,6 +128,7 @@ def test_casts_on_which_the_headers_abort_are_refused(tmp_path):
     import keras
 
     for layer, wire, declared in (
+        (keras.layers.Dense(4, use_bias=False, name="one"), "ap_fixed<10,4>", {"accum": "ap_fixed<8,10,AP_RND>"}),
         (keras.layers.ReLU(name="one"), "ap_fixed<4,-2>", {"result": "ap_fixed<8,7,AP_RND,AP_SAT>"}),
         (
             keras.layers.LeakyReLU(0.25, name="one"),
