@@ -16,13 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trigger.errors import InputError, UnsupportedError
-from trigger.fixed_point import MAX_WIDTH, Codes, FixedPoint, Overflow
+from trigger.fixed_point import MAX_WIDTH, Codes, FixedPoint, Overflow, Rounding
 
 CARRIED = MAX_WIDTH - 1
 """Bits of the largest sum, without the sign, that formats and int64 carry with certainty."""
 _BLOCK = 4096
 _PRODUCTS = 1 << 22
 """Products held at once where each of them is cast."""
+
+
+def unbounded(fraction: int, rounding: Rounding = Rounding.TRN, overflow: Overflow = Overflow.WRAP) -> FixedPoint:
+    """The widest format with so many fraction bits."""
+    return FixedPoint(True, MAX_WIDTH - 1 - fraction, fraction, rounding, overflow)
 
 
 @dataclass(frozen=True)
@@ -84,13 +89,15 @@ class Cast:
 
     def overflows(self, codes: Codes) -> NDArray[np.bool_]:
         """Which codes do not fit the format after rounding."""
-        wide = FixedPoint(True, CARRIED - 3 - self.form.fraction, self.form.fraction, self.form.rounding)
         shift = self.form.fraction - self.source.fraction
         if shift > 0:
             top, bottom = self.form.max_code >> shift, -((-self.form.min_code) >> shift)
             return np.asarray((codes > top) | (codes < bottom))
-        rounded = wide.cast(codes, self.source)
-        return np.asarray((rounded > self.form.max_code) | (rounded < self.form.min_code))
+        # Rounding goes to the code below or to the one above it: where that one is beyond either end so is the other.
+        below = codes >> min(-shift, 63)
+        rounded = unbounded(self.form.fraction, self.form.rounding, Overflow.SAT).cast(codes, self.source)
+        beyond = (below > self.form.max_code) | (below < self.form.min_code - 1)
+        return np.asarray(beyond | (rounded > self.form.max_code) | (rounded < self.form.min_code))
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,10 +162,6 @@ class Accumulate:
         """Fraction bits of the sums."""
         return self.form.fraction
 
-    def products(self, codes: Codes) -> Codes:
-        """Every product as a code of the accumulator, shape `(..., inputs, outputs)`."""
-        return self.form.cast(codes[..., :, None] * self.kernel, self.product)
-
     def __call__(self, codes: Codes) -> Codes:
         """The accumulators, shape `(..., outputs)`; added in the order of the inputs, after the bias."""
         flat = codes.reshape(-1, codes.shape[-1])
@@ -171,7 +174,7 @@ class Accumulate:
         return max(1, _PRODUCTS // self.kernel.size)
 
     def _sum(self, codes: Codes) -> Codes:
-        products = self.products(codes)
+        products = self.form.cast(codes[..., :, None] * self.kernel, self.product)
         wide = self.wide
         if self.form.overflow is Overflow.WRAP:  # wrapping once or every time is the same
             return self.form.cast(self.bias + products.sum(axis=-2), wide)
@@ -188,7 +191,7 @@ class Accumulate:
     @property
     def wide(self) -> FixedPoint:
         """The accumulator without an end to the left."""
-        return FixedPoint(True, MAX_WIDTH - 1 - self.form.fraction, self.form.fraction, self.form.rounding)
+        return unbounded(self.form.fraction, self.form.rounding)
 
     def exact(self, given: Bounds) -> tuple[Codes, Codes, NDArray[np.bool_]]:
         """Bounds of the sums of cast products if the accumulator were wide enough, and whether it is wide enough.
@@ -361,7 +364,7 @@ class Softmax:
         if count == 1:
             return terms[..., 0]
         left = 1 << ((count - 1).bit_length() - 1)
-        wide = FixedPoint(True, MAX_WIDTH - 1 - self.accum.fraction, self.accum.fraction)
+        wide = unbounded(self.accum.fraction)
         return self.accum.cast(self._added(terms[..., :left]) + self._added(terms[..., left:]), wide)
 
     def bounds(self, given: Bounds) -> Bounds:

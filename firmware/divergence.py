@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from firmware.circuit import Accumulate, Cast, Circuit, Dense, Step, Table
+from firmware.circuit import Accumulate, Cast, Circuit, Dense, Step, Table, unbounded
 from trigger.errors import InputError
 from trigger.fixed_point import MAX_WIDTH, Codes, FixedPoint, Overflow, Rounding
 
@@ -211,7 +211,7 @@ def _other_casts(step: Cast) -> Iterator[Change]:
 
 def _accumulating(step: Dense, form: FixedPoint) -> Step:
     """The same sums in a declared accumulator."""
-    product = FixedPoint(True, MAX_WIDTH - 1 - step.fraction, step.fraction)
+    product = unbounded(step.fraction)
     return Accumulate(step.layer, step.kernel, form.cast(step.bias, product), product, form)
 
 
@@ -223,7 +223,7 @@ def _other_accumulators(step: Dense) -> Iterator[Change]:
         yield f"accumulator too narrow: {integer + 1} integer bits", partial(_accumulating, step, form)
     for lost in range(1, min(step.fraction, 12) + 1):
         for rounding in (Rounding.TRN, Rounding.RND):
-            form = FixedPoint(True, MAX_WIDTH - 1 - step.fraction, step.fraction - lost, rounding)
+            form = replace(unbounded(step.fraction, rounding), fraction=step.fraction - lost)
             text = f"product cast: each product loses {lost} bits ({rounding}) before it is added"
             yield text, partial(_accumulating, step, form)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from firmware.project import FirmwareProject
 from firmware.vectors import Vectors
 from trigger.errors import InputError
 from trigger.files import read_json, write_json
-from trigger.fixed_point import Codes
+from trigger.fixed_point import Codes, Values
 from trigger.verdict import Requirement, Verdict, at_most, equal_to, not_measured
 
 if TYPE_CHECKING:
@@ -330,11 +331,9 @@ def built_engines(
             walk = integer.build(circuit or Truth.of(project).circuit)
             runs["integer"] = lambda codes: integer.run(project, walk, codes, threads)
         libraries = {name: one.result() for name, one in compiled.items()}
-    if "cpp" in names:
-        library = cpp.load(libraries["cpp"])  # the one that was built now, whatever becomes of the sources meanwhile
-        runs["cpp"] = lambda codes: cpp.run_library(library, project, codes, threads)
-    if "rtl" in names:
-        runs["rtl"] = lambda codes: rtl.run(project, codes, threads)
+    for name, engine in (("cpp", cpp), ("rtl", rtl)):
+        if name in names:  # the library that was built now, whatever becomes of the sources meanwhile
+            runs[name] = partial(engine.run_library, cpp.load(libraries[name]), project, threads=threads)
     return runs
 
 
@@ -363,9 +362,26 @@ def _locate(truth: Truth, engine: str, group: Vectors, events: Codes) -> dict[st
     if engine == "rtl":
         found = rtl_divergence(truth, group.name, some[0])
     else:
-        taps = cpp_taps(truth, some) if engine == "cpp" else reference_taps(truth, group.values[chosen])
-        found = divergence.first_difference(engine, group.name, truth.circuit, some, taps)
+        found, _ = _layer_by_layer(truth, engine, group.name, some, group.values[chosen])
     return {} if found is None else {engine: replace(found, event=int(chosen[found.event]))}
+
+
+def _layer_by_layer(
+    truth: Truth, engine: str, name: str, codes: Codes, values: Values
+) -> tuple[Divergence | None, int]:
+    """The first difference in the layers of the C++, or of the walk in integers, and how many codes were compared."""
+    if engine == "cpp":
+        taps = cpp_taps(truth, codes)
+        return divergence.first_difference(engine, name, truth.circuit, codes, taps), sum(
+            tap.codes.size for tap in taps
+        )
+    # The walk's layers are the circuit's own, and the reference's are what they are held to: the sides are exchanged.
+    taps = reference_taps(truth, values)
+    found = divergence.first_difference(engine, name, truth.circuit, codes, taps)
+    if found is not None:
+        steps = {-step: count for step, count in found.histogram.items()}
+        found = replace(found, expected=found.found, found=found.expected, histogram=steps)
+    return found, sum(tap.codes.size for tap in taps)
 
 
 def cpp_taps(truth: Truth, codes: Codes) -> list[Tap]:
@@ -388,7 +404,7 @@ def taps_of(circuit: Circuit, traced: list[tuple[cpp.Layer, Codes]]) -> list[Tap
     return taps
 
 
-def reference_taps(truth: Truth, values: Any) -> list[Tap]:
+def reference_taps(truth: Truth, values: Values) -> list[Tap]:
     """Codes of every layer of the network in float64."""
     assert truth.model is not None
     points = {step.layer: step.fraction for step in truth.circuit.steps}
@@ -421,12 +437,11 @@ def _trace_all(truth: Truth, engines: tuple[str, ...], group: Vectors) -> tuple[
             wrong = [rtl_divergence(truth, group.name, codes) for codes in some[:TRACED_WIRES]]
             first = next((one for one in wrong if one is not None), None)
             wires = rtl.wires(truth.project) * len(wrong)
-            agreements.append(Agreement(engine, "wires of traced", len(wrong), wires, sum(one is not None for one in wrong),
-                                        sum(one is not None for one in wrong), None))  # fmt: skip
+            differing = sum(one is not None for one in wrong)
+            agreements.append(Agreement(engine, "wires of traced", len(wrong), wires, differing, differing, None))
         else:
-            taps = cpp_taps(truth, some) if engine == "cpp" else reference_taps(truth, group.values[:TRACED_EVENTS])
-            first = divergence.first_difference(engine, group.name, truth.circuit, some, taps)
-            size, differing = sum(tap.codes.size for tap in taps), 0 if first is None else first.differing
+            first, size = _layer_by_layer(truth, engine, group.name, some, group.values[:TRACED_EVENTS])
+            differing = 0 if first is None else first.differing
             agreements.append(
                 Agreement(engine, "layers of traced", len(some), size, differing, int(differing > 0), None)
             )

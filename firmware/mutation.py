@@ -29,7 +29,7 @@ import numpy as np
 
 from firmware import divergence, vectors
 from firmware.backends import keras_layers
-from firmware.emulation import Truth, emulation_groups, rtl_divergence, taps_of
+from firmware.emulation import Progress, Truth, emulation_groups, rtl_divergence, taps_of
 from firmware.engines import cpp, rtl
 from firmware.equivalence import equivalent
 from firmware.faults import SWITCHED, TYPES, Kind, Mutant, choose, sites_of
@@ -46,7 +46,6 @@ RANDOM_VECTORS = 20_000
 MORE_VECTORS = 300_000
 """Random vectors for mutants that the first ones did not find."""
 _FIRST = 2000
-Progress = Callable[[str, int, int], None]
 
 
 class Fate(StrEnum):
@@ -260,13 +259,16 @@ class _Trial:
         for path in {mutant.path for _, mutant in mutants}:
             text = (copy.folder / path).read_text(encoding="utf-8")
             (copy.folder / path).write_text(text.replace(");\n", f");\n{_SWITCH_VERILOG}", 1), encoding="utf-8")
-        sound = self._differs(partial(rtl.run, copy, threads=self.threads))
+        library = cpp.load(rtl.build(copy))
+        sound = self._differs(partial(rtl.run_library, library, copy, threads=self.threads))
         if sound is not None:
             raise InputError(f"{self.project.folder}: the Verilog differs without any fault; emulate it first")
         for number, mutant in mutants:
             switch = f"+mutant={number}"
-            run = partial(rtl.run, copy, threads=self.threads, argument=switch)
-            yield self._outcome(mutant, run, partial(self._named_in_verilog, copy, switch) if self.locate else None)
+            run = partial(rtl.run_library, library, copy, threads=self.threads, argument=switch)
+            yield self._outcome(
+                mutant, run, partial(self._named_in_verilog, copy, run, switch) if self.locate else None
+            )
 
     def _vector_file(self, mutant: Mutant, folder: Path) -> Outcome:
         copy = _copy(self.project, folder)
@@ -328,10 +330,10 @@ class _Trial:
                 return first.layer
         return None
 
-    def _named_in_verilog(self, copy: FirmwareProject, switch: str) -> str | None:
+    def _named_in_verilog(self, copy: FirmwareProject, run: Callable[[Codes], Codes], switch: str) -> str | None:
         at = replace(self.truth, project=copy)
         for group, expected in zip(self.groups, self.expected, strict=True):
-            wrong = np.flatnonzero((rtl.run(copy, group.codes, self.threads, switch) != expected).any(axis=1))
+            wrong = np.flatnonzero((run(group.codes) != expected).any(axis=1))
             if len(wrong):
                 first = rtl_divergence(at, group.name, group.codes[wrong[0]], switch)
                 return None if first is None else first.layer

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware.emulation import built_engines, require_engines
+from firmware.emulation import Progress, built_engines, require_engines
 from firmware.project import FirmwareProject
 from trigger.data.rootfile import entries, read_columns, write_columns
 from trigger.errors import InputError
@@ -31,7 +31,6 @@ from trigger.workers import in_order
 CHUNK = 1 << 16
 SCORES = "Scores"
 """Tree of the output codes."""
-Progress = Callable[[str, int, int], None]
 _MAKING = threading.Lock()
 
 

@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, field_validator
+from pydantic import Field, field_validator
 
 from firmware.device import find_device
 from trigger import config
-from trigger.config import Settings
+from trigger.config import CppType, Settings
 from trigger.errors import InputError
-from trigger.fixed_point import FixedPoint
 
 Strategy = Literal["latency", "resource"]
-
-
-def _cpp_type(given: object) -> FixedPoint:
-    """A type as C++ reads it: without modes it truncates and wraps."""
-    return given if isinstance(given, FixedPoint) else parse_format(str(given))
-
-
-def parse_format(text: str) -> FixedPoint:
-    """A C++ type; for pydantic a fault is a `ValueError`."""
-    try:
-        return FixedPoint.parse(text)
-    except InputError as error:
-        raise ValueError(str(error)) from error
-
-
-CppType = Annotated[FixedPoint, BeforeValidator(_cpp_type), PlainSerializer(str)]
-"""A type in YAML as C++ reads it: `ap_fixed<16,6>` truncates and wraps."""
 
 
 class LayerTypes(Settings):

@@ -28,18 +28,26 @@ class Settings(BaseModel):
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
-def _quantiser(spelling: object) -> FixedPoint:
-    if isinstance(spelling, FixedPoint):
-        return spelling
-    try:
-        return FixedPoint.parse(str(spelling), Rounding.RND_CONV, Overflow.SAT)
-    except InputError as error:
-        raise ValueError(str(error)) from error
+def _spelled(rounding: Rounding, overflow: Overflow) -> BeforeValidator:
+    """Reads a format, with modes for one that names none."""
+
+    def read(spelling: object) -> FixedPoint:
+        if isinstance(spelling, FixedPoint):
+            return spelling
+        try:
+            return FixedPoint.parse(str(spelling), rounding, overflow)
+        except InputError as error:
+            raise ValueError(str(error)) from error
+
+    return BeforeValidator(read)
 
 
-Format = Annotated[FixedPoint, BeforeValidator(_quantiser), PlainSerializer(str)]
+Format = Annotated[FixedPoint, _spelled(Rounding.RND_CONV, Overflow.SAT), PlainSerializer(str)]
 """A format in YAML, `ap_fixed<16,7>`. Unlike in C++, one that names no modes rounds to nearest, ties to even, and
 saturates (`AP_RND_CONV, AP_SAT`): what quantisers do."""
+
+CppType = Annotated[FixedPoint, _spelled(Rounding.TRN, Overflow.WRAP), PlainSerializer(str)]
+"""A type in YAML as C++ reads it: `ap_fixed<16,6>` truncates and wraps."""
 
 
 def load(path: Path, kind: type[SettingsT], overrides: Sequence[str] = ()) -> SettingsT:
@@ -250,4 +258,4 @@ def _fields(annotation: Any) -> dict[str, Any]:
     return dict(members[0].model_fields) if len(members) == 1 else {}
 
 
-__all__ = ["Format", "Settings", "dump", "find", "load", "packaged", "parse"]
+__all__ = ["CppType", "Format", "Settings", "dump", "find", "load", "packaged", "parse"]

@@ -30,6 +30,10 @@ class UnsupportedError(InputError):
     """A layer, quantiser or option that cannot be represented exactly in firmware."""
 
 
+class ReportError(InputError):
+    """A tool's report that cannot be believed: cut off, of another run, or of no known kind."""
+
+
 class ToolError(JetgateError):
     """A tool is missing or failed. `log` is the file in which its output was kept, if any."""
 

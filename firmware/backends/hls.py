@@ -147,20 +147,16 @@ def _check_declared(graph: Any, declared: list[Operation]) -> None:
     if list(kept) != list(wanted):
         raise UnsupportedError(f"hls4ml made the layers {', '.join(kept)} of {', '.join(wanted)}")
     for name, layer in kept.items():
-        for what, kind in (("accum", "accum_t"), ("result", "result_t")):
-            found = layer.types.get(kind) if kind != "result_t" else layer.get_output_variable().type
-            if (
-                found is not None
-                and what in ("accum", "result")
-                and from_hls4ml(found.precision) != wanted[name].of(what)
-            ):
+        types = {"accum": layer.types.get("accum_t"), "result": layer.get_output_variable().type}
+        for what, found in types.items():
+            if found is not None and from_hls4ml(found.precision) != wanted[name].of(what):
                 raise UnsupportedError(
                     f"layer {name!r}: {what} was declared {wanted[name].of(what)}, hls4ml made it {found.precision}"
                 )
 
 
 def _check_layer_names(model: keras.Model, backend: HlsBackend) -> None:
-    known = [layer.name for layer in model.layers]  # options are of layers with multipliers
+    known = [layer.name for layer in model.layers]
     for name in backend.layers:
         if name not in known:
             raise InputError(

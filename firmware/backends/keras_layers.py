@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from firmware.backends import qkeras_layers
 from firmware.circuit import Accumulate, Cast, Circuit, Relu, Scale, Softmax, Step, Table
 from firmware.target import DeclaredTypes, LayerTypes
 from trigger.errors import UnsupportedError, nearest
-from trigger.fixed_point import MAX_WIDTH, Codes, FixedPoint, Rounding
+from trigger.fixed_point import MAX_WIDTH, Codes, FixedPoint, Overflow, Rounding
 
 if TYPE_CHECKING:
     import keras
@@ -38,6 +39,7 @@ _SOFTMAX_TABLE = FixedPoint.parse("ap_fixed<18,8,AP_RND,AP_SAT>")
 _INDEX_BITS = 31
 
 
+@dataclass(frozen=True)
 class Operation:
     """One operation as hls4ml splits a network, with every type that it has.
 
@@ -49,9 +51,11 @@ class Operation:
         default: What holds where nothing is declared.
     """
 
-    def __init__(self, name: str, kind: str, layer: Any, declared: DeclaredTypes) -> None:
-        self.name, self.kind, self.layer, self.default = name, kind, layer, declared.default
-        self.types = declared.layers.get(name, LayerTypes())
+    name: str
+    kind: str
+    layer: Any
+    types: LayerTypes
+    default: FixedPoint
 
     def of(self, what: str) -> FixedPoint:
         """The type of `weight`, `bias`, `accum`, `result`, `scale` or `slope`."""
@@ -92,15 +96,29 @@ class Operation:
         )  # fmt: skip
 
 
+@dataclass(frozen=True)
 class SoftmaxTypes:
-    """Types of a softmax: of the argument of the exponential, of both tables, of the argument of the inverse, of the sum."""
+    """Types and sizes of a softmax.
 
-    def __init__(
-        self, stable: bool, distance: FixedPoint, exponential: FixedPoint, inverse: FixedPoint, total: FixedPoint,
-        accum: FixedPoint, exponents: int, inverses: int,
-    ) -> None:  # fmt: skip
-        self.stable, self.distance, self.exponential, self.inverse = stable, distance, exponential, inverse
-        self.total, self.accum, self.exponents, self.inverses = total, accum, exponents, inverses
+    Attributes:
+        stable: Whether exponentials are of the distance from the largest argument.
+        distance: Type of the argument of the exponential.
+        exponential: Type of that table's entries.
+        inverse: Type of the other table's entries.
+        total: Type of the sum as it is looked up.
+        accum: Type of the exponentials as they are added, and of their sum.
+        exponents: Entries of the table of exponentials.
+        inverses: Entries of the other table.
+    """
+
+    stable: bool
+    distance: FixedPoint
+    exponential: FixedPoint
+    inverse: FixedPoint
+    total: FixedPoint
+    accum: FixedPoint
+    exponents: int
+    inverses: int
 
 
 def operations(model: keras.Model, declared: DeclaredTypes) -> list[Operation]:
@@ -122,7 +140,10 @@ def operations(model: keras.Model, declared: DeclaredTypes) -> list[Operation]:
                 f"layer {name!r}: hls4ml changes this name and loses what is declared for it; rename the layer"
             )
         else:
-            found += [Operation(*one, layer, declared) for one in _split(layer, faults)]
+            found += [
+                Operation(made, kind_of, layer, declared.layers.get(made, LayerTypes()), declared.default)
+                for made, kind_of in _split(layer, faults)
+            ]
     names = [one.name for one in found]
     faults += [
         f"types are declared for a layer {name!r} that is not there; nearest: {nearest(name, names)}"
@@ -207,8 +228,8 @@ def _steps(operation: Operation, form: FixedPoint) -> Iterator[Step]:
         case "linear":
             yield _cast(name, form, result)
         case "softmax":
-            yield _softmax(name, operation.softmax(form), form, operation)
             given = operation.softmax(form)
+            yield _softmax(name, given, form)
             width, fraction = given.accum.width + given.inverse.width, given.accum.fraction + given.inverse.fraction
             yield _cast(name, _wide(name, given.accum.signed or given.inverse.signed, width, fraction), result)
         case _:
@@ -321,7 +342,7 @@ def _libm(name: str) -> Callable[[float], float]:
     return lambda value: float(function(value))
 
 
-def _softmax(name: str, given: SoftmaxTypes, form: FixedPoint, operation: Operation) -> Softmax:
+def _softmax(name: str, given: SoftmaxTypes, form: FixedPoint) -> Softmax:
     sign = -1.0 if given.stable else 1.0
     exponentials = [
         _libm("expf")(float(np.float32(sign * real))) for real in _arguments(given.distance, given.exponents)
@@ -346,7 +367,7 @@ def _saturated(form: FixedPoint, values: NDArray[Any]) -> Codes:
     """Codes of values that may be infinite: the end of a type that saturates, otherwise 0."""
     finite = np.isfinite(values)
     codes = form.codes(np.where(finite, values, 0.0))
-    top = form.max_code if str(form.overflow) in ("SAT", "SAT_SYM") else 0
+    top = form.max_code if form.overflow in (Overflow.SAT, Overflow.SAT_SYM) else 0
     bottom = form.min_code if top else 0
     return np.where(finite, codes, np.where(values > 0, top, bottom))
 

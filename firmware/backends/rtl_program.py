@@ -82,7 +82,7 @@ def _value(  # noqa: PLR0912  one branch an operation
 ) -> tuple[Any, int]:
     """The exact result of an operation and its fraction bits."""
     operands, data = op.addr, op.data
-    match op.opcode:  # in the order of alkaid's documentation of its program
+    match op.opcode:
         case -1:
             return given[data[0]], point[data[0]] - int(shifts[data[0]])
         case -2:

@@ -166,7 +166,7 @@ def trace_library(function: Any, found: tuple[Layer, ...], codes: Codes) -> list
 
 
 def load(path: Path) -> ctypes.CDLL:
-    """Load a library.
+    """Load a library that an engine compiled.
 
     Raises:
         ToolError: It cannot be loaded.

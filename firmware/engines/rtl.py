@@ -6,7 +6,6 @@ import ctypes
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,10 @@ from firmware.backends import rtl as rtl_backend
 from firmware.backends import rtl_program
 from firmware.backends.rtl_program import Stage
 from firmware.circuit import Circuit
+from firmware.engines.cpp import BUILD_TIMEOUT_S, MAX_THREADS, load
 from firmware.project import FirmwareProject, Rtl, Wire
 from trigger.digest import SHORT, digest
-from trigger.errors import InputError, ToolError
+from trigger.errors import InputError
 from trigger.files import make_folder, replacing
 from trigger.fixed_point import Codes
 
@@ -27,8 +27,6 @@ FLAGS = ("-std=c++20", "-fPIC", "-w", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_
 OPTIMISED, PLAIN = "-O1", "-O0"
 """-O2 takes several times as long to compile and simulates no faster; start-up code is not worth optimising."""
 RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
-BUILD_TIMEOUT_S = 3600.0
-MAX_THREADS = 256
 _PROBE = 256
 _BRIDGE = Path(__file__).parent / "rtl_bridge.cpp"
 
@@ -128,8 +126,16 @@ def run(project: FirmwareProject, codes: Codes, threads: int = 1, argument: str 
         InputError: The project has no Verilog, the shape is wrong, a code is outside its range, or an output is not a number
             of the port's format.
     """
+    return run_library(load(build(project)), project, codes, threads, argument)
+
+
+def run_library(
+    library: ctypes.CDLL, project: FirmwareProject, codes: Codes, threads: int = 1, argument: str | None = None
+) -> Codes:
+    """The same for a library that is loaded."""
     rtl = _design(project)
-    found = _stream(project, codes, rtl.latency_cycles, max(1, min(threads, len(codes), MAX_THREADS)), argument)
+    used = max(1, min(threads, len(codes), MAX_THREADS))
+    found = _stream(library, project, codes, rtl.latency_cycles, used, argument)
     return _aligned(found, rtl.outputs, project)
 
 
@@ -147,7 +153,7 @@ def measure(project: FirmwareProject, circuit: Circuit) -> Timing:
     codes[::2] >>= generator.integers(0, circuit.wire.width, codes[::2].shape)
     expected = circuit.to_port(circuit(codes), project.manifest.outputs.fixed_point)
     held = np.concatenate([codes, np.repeat(codes[-1:], spare, axis=0)])
-    seen = _aligned(_stream(project, held, 0, 1, None), rtl.outputs, project)
+    seen = _aligned(_stream(load(build(project)), project, held, 0, 1, None), rtl.outputs, project)
     shifts = [shift for shift in range(spare) if np.array_equal(seen[shift : shift + _PROBE], expected)]
     return Timing(rtl.latency_cycles, shifts[0] if len(shifts) == 1 else None, _PROBE)
 
@@ -191,7 +197,7 @@ def first_wrong(project: FirmwareProject, circuit: Circuit, codes: Codes, argume
     width = np.array([one.width for one in rtl.inputs], dtype=np.int64)
     with tempfile.TemporaryDirectory() as folder:
         dump = Path(folder) / "signals.vcd"
-        function = _library(path).jetgate_rtl_signals
+        function = load(path).jetgate_rtl_signals
         function.restype = None
         size = ctypes.c_size_t
         function(_pointer(given), size(given.shape[1]), _pointer(width), size(rtl.latency_cycles + 2),
@@ -254,14 +260,16 @@ def _design(project: FirmwareProject) -> Rtl:
     return project.manifest.rtl
 
 
-def _stream(project: FirmwareProject, codes: Codes, latency: int, threads: int, argument: str | None) -> Codes:
+def _stream(
+    library: ctypes.CDLL, project: FirmwareProject, codes: Codes, latency: int, threads: int, argument: str | None
+) -> Codes:
     rtl = _design(project)
     project.contract.check_codes(codes)
     given = np.ascontiguousarray(_packed(codes, rtl.inputs, project))
     result = np.zeros((len(codes), len(rtl.outputs)), dtype=np.int64)
     widths = [np.array([one.width for one in port], dtype=np.int64) for port in (rtl.inputs, rtl.outputs)]
     signs = np.array([one.signed for one in rtl.outputs], dtype=np.int64)
-    function = _library(build(project)).jetgate_rtl_run
+    function = library.jetgate_rtl_run
     function.restype = None
     size = ctypes.c_size_t
     function(_pointer(given), size(given.shape[1]), _pointer(widths[0]), _pointer(result), size(result.shape[1]),
@@ -287,14 +295,6 @@ def _aligned(codes: Codes, wires: tuple[Wire, ...], project: FirmwareProject) ->
         raise InputError(f"{project.folder}: outputs of the Verilog are not numbers of the output port, {port}")
     aligned: Codes = np.where(shift >= 0, codes << np.maximum(shift, 0), codes >> down).astype(np.int64)
     return aligned
-
-
-@cache
-def _library(path: Path) -> ctypes.CDLL:
-    try:
-        return ctypes.CDLL(str(path.absolute()))
-    except OSError as error:
-        raise ToolError(f"{path}: the library cannot be loaded: {error}") from error
 
 
 def _pointer(array: Codes) -> ctypes.c_void_p:

@@ -199,9 +199,9 @@ def test_wheel_from_an_empty_folder(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--scores", "x.root"], "--scores does nothing without --events"),
-        (["--events", "x.root", "--mutate"], "--mutate: only for a comparison without --events"),
-        (["--mutants", "3"], "--mutants does nothing without --mutate"),
+        (["--scores", "x.root"], "--scores: only with --events"),
+        (["--events", "x.root", "--mutate"], "--mutate: not with --events"),
+        (["--mutants", "3"], "--mutants: only with --mutate"),
         (["--engine", "foo"], "there is no engine 'foo' for it; there are integer, cpp, rtl"),
         (["--engine", "cpp", "--engine", "cpp"], "an engine is named twice in cpp, cpp"),
     ],

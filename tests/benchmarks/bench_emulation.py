@@ -17,11 +17,7 @@ from firmware.backends import rtl as rtl_backend
 from firmware.circuit import Dense
 from firmware.emulation import emulate
 from firmware.engines import cpp, integer, rtl
-from firmware.project import convert
-from firmware.target import load_target
-from models.recipe import load_recipe
 from trigger.data.rootfile import write_columns
-from trigger.inputs.contract import Input, InputSpec
 
 EVENTS = 1_000_000
 SLOW_EVENTS = 100_000
@@ -31,16 +27,9 @@ THREADS = 2
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """The demo's network with random weights, its contract, its project."""
-    recipe = load_recipe("jet_tagger")
-    spec = InputSpec(
-        inputs=tuple(Input(name=f"x{k}", format=recipe.inputs.format) for k in range(16)), outputs=tuple("abcde")
-    )
-    model = recipe.network.build(spec, 5, recipe.quantization)
-    generator = np.random.default_rng(1)
-    model.set_weights([generator.normal(0, 0.4, weight.shape) for weight in model.get_weights()])
-    return model, spec, convert(model, spec, load_target("vu13p"), "bench", tmp_path_factory.mktemp("bench"))
+def made(make_demo):
+    """The demo's network, its contract, its project."""
+    return make_demo(seed=1, width=0.4)
 
 
 def speed(run, events, repeats=3):

@@ -132,3 +132,11 @@ def test_sums_beyond_64_bits_are_refused():
     dense = Dense("d", np.full((4, 1), 2**40), np.zeros(1, dtype=np.int64), 60)
     with pytest.raises(UnsupportedError, match="layer 'd': sums may need 63 bits, 59 are the most"):
         dense.bounds(Bounds(np.full(4, -(2**20)), np.full(4, 2**20)))
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_codes_of_sixty_bits_that_do_not_fit_are_seen(signed):
+    source = FixedPoint(signed, 40 - signed, 20)
+    cast = Cast("c", source, FixedPoint(True, 7, 4, Rounding.RND, Overflow.WRAP))
+    ends = np.array([1 << 57, (1 << 58) + 5, source.max_code, 127 << 20, (127 << 20) + (31 << 15)])
+    assert cast.overflows(ends).tolist() == [True, True, True, False, True]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
+from firmware import emulation, vectors
 from firmware.backends import qkeras_layers
-from firmware.emulation import built_engines
+from firmware.emulation import Truth, built_engines
 from firmware.engines import integer
 from firmware.engines import keras as reference
 from trigger.errors import InputError, UnsupportedError
@@ -102,3 +104,20 @@ def test_codes_outside_the_inputs_range_are_refused_by_every_engine(project, eng
         InputError, match=r"codes: code -513 of input 'x2' in event 3 is outside \[-512, 511\]; 1 codes are"
     ):
         run(codes)
+
+
+def test_where_the_walk_parts_from_the_reference_the_reference_is_what_is_expected(project, network):
+    """A circuit with one weight changed stands for a walk that is wrong."""
+    truth = Truth.of(project)
+    at = next(k for k, step in enumerate(truth.circuit.steps) if step.layer == "logits")
+    kernel = truth.circuit.steps[at].kernel.copy()
+    kernel[0, 1] += 4
+    steps = (*truth.circuit.steps[:at], replace(truth.circuit.steps[at], kernel=kernel))
+    wrong = replace(truth, circuit=replace(truth.circuit, steps=steps))
+    group = vectors.random(project.contract, 500, 1)
+    found, compared = emulation._layer_by_layer(wrong, "integer", "random", group.codes, group.values)
+    assert compared == 500 * (6 + 8 + 8 + 4 + 4 + 3)
+    assert (found.layer, found.channel) == ("logits", 1)
+    assert found.expected == truth.circuit(group.codes)[found.event, 1]
+    assert found.found == wrong.circuit(group.codes)[found.event, 1]
+    assert found.found - found.expected in found.histogram

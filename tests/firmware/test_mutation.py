@@ -46,16 +46,24 @@ def test_a_weight_is_where_the_network_has_it(network, contract, tmp_path, strat
     """Shared multipliers have their weights transposed in the header."""
     made = convert(network, contract, load_target("vu13p", (f"backend.strategy={strategy}",)), "x", tmp_path)
     truth = Truth.of(made)
-    kernels = {step.layer: step.kernel for step in truth.circuit.steps if isinstance(step, Dense)}
+    steps = {step.layer: step for step in truth.circuit.steps if isinstance(step, Dense)}
+    before = dict(zip([one.layer for one in truth.circuit.steps[1:]], truth.circuit.steps, strict=False))
     for kind in (Kind.WEIGHT, Kind.BIAS):
         sites = sites_of(kind, truth, np.random.default_rng(1))
-        assert sites
         for one in sites:
-            value = kernels[one.layer][one.index] if kind is Kind.WEIGHT else None
-            if value is not None:
-                assert np.sign(float(one.before)) == np.sign(value)
-    truth_sites = {one.index for one in sites_of(Kind.WEIGHT, truth, np.random.default_rng(1)) if one.layer == "dense1"}
-    assert truth_sites == {(i, j) for i in range(6) for j in range(8)}
+            step = steps[one.layer]
+            code, fraction = (
+                (step.kernel[one.index], step.fraction - before[one.layer].fraction)
+                if kind is Kind.WEIGHT
+                else (step.bias[one.index], step.fraction)
+            )
+            assert float(one.before) == code * 2.0**-fraction
+        everything = {
+            (layer, *index)
+            for layer, step in steps.items()
+            for index in np.ndindex(step.kernel.shape if kind is Kind.WEIGHT else step.bias.shape)
+        }
+        assert {(one.layer, *one.index) for one in sites} == everything
 
 
 def test_what_is_called_equivalent_is_so_for_every_code(result, network, contract):

@@ -167,11 +167,12 @@ def emulate(
     from trigger.app.console import Reporter, divergence_tables, overall_line, start_keras, verdict_table
     from trigger.verdict import Verdict
 
-    _require_together(bool(events), "--events", {"--tree": tree, "--scores": scores, "--scheduler": scheduler})
-    _require_together(
-        not events, "a comparison without --events", {"--vectors": vectors, "--trace": trace, "--mutate": mutate}
-    )
-    _require_together(mutate, "--mutate", {"--mutants": mutants})
+    if not events:
+        _refuse({"--tree": tree, "--scores": scores, "--scheduler": scheduler}, "only with --events")
+    else:
+        _refuse({"--vectors": vectors, "--trace": trace, "--mutate": mutate}, "not with --events")
+    if not mutate:
+        _refuse({"--mutants": mutants}, "only with --mutate")
     report = Reporter()
     opened = FirmwareProject.load(project)
     if edited := opened.edited():
@@ -200,27 +201,17 @@ def emulate(
         content["mutation"] = faults[1]
     verdict = Verdict(requirements=requirements)
     if as_json:
-        _print_json(
-            {
-                "overall": str(verdict.overall),
-                "requirements": verdict.model_dump(mode="json")["requirements"],
-                **content,
-            }
-        )
+        _print_json({**verdict.model_dump(mode="json", exclude={"synthetic"}), **content})
     else:
         _print(verdict_table(verdict), *divergence_tables(result.divergences), overall_line(verdict))
     return verdict.exit_status
 
 
-def _require_together(given: bool, what: str, options: dict[str, Any]) -> None:
+def _refuse(options: dict[str, Any], why: str) -> None:
     """Refuse options that would do nothing."""
-    idle = [name for name, value in options.items() if value]
-    if idle and not given:
-        raise InputError(
-            f"{', '.join(idle)} does nothing without {what}"
-            if what.startswith("--")
-            else f"{', '.join(idle)}: only for {what}"
-        )
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise InputError(f"{', '.join(given)}: {why}")
 
 
 def _stream(
@@ -238,13 +229,7 @@ def _stream(
                         progress=progress)  # fmt: skip
     verdict = result.verdict()
     if as_json:
-        _print_json(
-            {
-                "overall": str(verdict.overall),
-                "requirements": verdict.model_dump(mode="json")["requirements"],
-                **result.summary(),
-            }
-        )
+        _print_json({**verdict.model_dump(mode="json", exclude={"synthetic"}), **result.summary()})
     else:
         _print(verdict_table(verdict), overall_line(verdict))
     return verdict.exit_status

@@ -1,0 +1,34 @@
+"""Vivado's `report_power`."""
+
+from __future__ import annotations
+
+from firmware.reports.report import SynthesisReport
+from firmware.reports.text import number, table_after
+from firmware.reports.vivado import is_vivado, section, vivado_header
+from trigger.errors import ReportError
+
+KIND = "power"
+
+
+def recognises(text: str) -> bool:
+    """Whether a text is such a report."""
+    return is_vivado(text, "report_power", r"^Power Report$")
+
+
+def parse(text: str) -> SynthesisReport:
+    """Read the report.
+
+    Raises:
+        ReportError: It is cut off, or the total is missing.
+    """
+    lines, header = vivado_header(text)
+    start = section(lines, "Summary")
+    if start is None:
+        raise ReportError("the section 'Summary' is missing")
+    table = table_after(lines, start, "power")
+    values = {cells[0].strip(): cells[1] for cells in table.rows}
+    total = number(values.get("Total On-Chip Power (W)"))
+    if total is None:
+        raise ReportError("the row 'Total On-Chip Power (W)' is missing or has no number")
+    notes = [f"confidence in the power: {values['Confidence Level'].lower()}"] if "Confidence Level" in values else []
+    return SynthesisReport(kind=KIND, **header, power_w=total, notes=tuple(notes))
