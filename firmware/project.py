@@ -8,7 +8,10 @@ vivado_projects/<model>-<target>-<digest>/
   model.keras        the reference
   firmware/          the sources that synthesis reads, with jetgate_contract.h: order and formats for C++
   rtl/               Verilog, pipelined for the target's clock, and the program it was written from
-  jetgate_*          codes in, codes out, and taps on layers, for emulation
+  jetgate_*          codes in, codes out, and taps on layers, for emulation; the test bench
+  tb_data/           the test bench's vectors
+  tcl/               every step of the vendors' tools, with hls_config.cfg for the unified flow
+  reports/           what the tools said, with the digest of the sources it was said of
   vectors/           physics events in codes, where there are any
   build/             libraries, named by the digest of the sources they were built from
 ```
@@ -28,6 +31,7 @@ from zipfile import BadZipFile
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from firmware import scripts
 from firmware.precision import typedefs
 from firmware.target import Target
 from trigger import config
@@ -42,13 +46,18 @@ if TYPE_CHECKING:
 
     from firmware.backends.hls import Port
 
-PROJECT_FORMAT = 2
+PROJECT_FORMAT = 3
 """Part of every project's digest; raised when the same network gives other sources than before."""
 
 
 PHYSICS = "vectors/physics.npz"
 SEALED = ("model.keras", "contract.yaml", "target.yaml", PHYSICS)
 """What the manifest has digests of besides the sources."""
+HLS4ML_OWN = (
+    "keras_model.keras", "hls4ml_config.yml", "build_lib.sh", "{top}_bridge.cpp", "build_prj.tcl", "build_opt.tcl",
+    "project.tcl", "vivado_synth.tcl", "{top}_test.cpp",
+)  # fmt: skip
+"""What hls4ml writes and ours replaces."""
 RESERVED = (
     "parameters", "defines", "main", "nnet", "weights", "jetgate_contract",
     "shift_adder", "ternary_adder", "mux", "multiplier", "negative", "binop", "module", "reg", "wire", "top",
@@ -94,7 +103,8 @@ class Rtl(BaseModel):
         top: Name of the top module.
         latency_cycles: Declared latency: clock edges between the one that takes an event and the one that shows its outputs.
         clock_ns: Clock period that it was pipelined for.
-        cost: alkaid's estimate of the look-up tables.
+        cost: alkaid's estimate of the look-up tables, of the pipelined logic.
+        registers: Bits of its registers.
         inputs: Elements of the input port, the first one in the lowest bits.
         outputs: Elements of the output port.
     """
@@ -105,6 +115,7 @@ class Rtl(BaseModel):
     latency_cycles: int
     clock_ns: float
     cost: float
+    registers: int
     inputs: tuple[Wire, ...]
     outputs: tuple[Wire, ...]
 
@@ -179,7 +190,7 @@ class FirmwareProject:
         return cls(folder, manifest, contract, config.load(folder / "target.yaml", Target))
 
     def source_digests(self, part: str = "") -> dict[str, str]:
-        """Digest of every source as it is now, by its path in the project; those of `cpp` or `rtl` alone where it is given."""
+        """Digest of every source as it is now, by its path in the project; those of `cpp`, `rtl` or `tool` alone where given."""
         return _seals(self.folder, source_files(self.folder, part))
 
     def edited(self) -> list[str]:
@@ -231,13 +242,19 @@ class FirmwareProject:
 
 
 def source_files(folder: Path, part: str = "") -> list[str]:
-    """Paths, below `folder`, of everything that is compiled or synthesised: all, or those of `cpp` or `rtl`."""
+    """Paths, below `folder`, of everything that is compiled or synthesised: all, or those of one part: the C++ (`cpp`), the
+    Verilog (`rtl`), or what tells vendors' tools what to do (`tool`).
+    """
     files = {
         "cpp": [path for path in (folder / "firmware").rglob("*") if path.suffix in (".h", ".hpp", ".cpp")]
-        + list(folder.glob("jetgate_*")),
+        + [path for path in folder.glob("jetgate_*") if path.name != scripts.TEST_BENCH],
         "rtl": [path for path in (folder / "rtl").rglob("*") if path.suffix in (".v", ".xdc", ".sdc", ".gz")],
-    }
-    chosen = files[part] if part else [*files["cpp"], *files["rtl"]]
+        "tool": [
+            *(folder / scripts.TCL).glob("*"), *(folder / scripts.VECTORS).glob("*"), folder / scripts.CONFIGURATION,
+            folder / scripts.TEST_BENCH,
+        ],
+    }  # fmt: skip
+    chosen = files[part] if part else [*files["cpp"], *files["rtl"], *files["tool"]]
     return sorted(str(path.relative_to(folder)) for path in chosen if path.is_file())
 
 
@@ -268,8 +285,9 @@ def convert(
     if target.backend.types is None:
         qkeras_layers.check_network(model)
         _check_fit(model, contract, qkeras_layers.input_format(model))
+        circuit = qkeras_layers.circuit(model, contract.common_format)
     else:
-        keras_layers.circuit(model, contract.common_format, target.backend.types)
+        circuit = keras_layers.circuit(model, contract.common_format, target.backend.types)
         _check_fit(model, contract, contract.common_format)
     key = project_key(model, contract, target, physics)
     home = folder / f"{name}-{target.name}-{key[:SHORT]}"
@@ -285,8 +303,10 @@ def convert(
         verilog = None
         if target.backend.types is None:
             verilog = rtl.write(model, contract.common_format, target, top, fresh / "rtl")
-        for leftover in ("keras_model.keras", "hls4ml_config.yml", "build_lib.sh", f"{top}_bridge.cpp"):
-            (fresh / leftover).unlink(missing_ok=True)  # hls4ml's own emulation, by absolute paths; ours replaces it
+        for leftover in HLS4ML_OWN:  # its own emulation, by absolute paths, and its own build, which hides what failed
+            (fresh / leftover.format(top=top)).unlink(missing_ok=True)
+        scripts.write(fresh, top, target, verilog is not None)
+        scripts.write_vectors(fresh, contract, circuit, ports[1].format, physics)
         if physics is not None:
             (fresh / "vectors").mkdir()
             np.savez_compressed(fresh / PHYSICS, codes=physics)
@@ -314,7 +334,8 @@ def _finish(
     contract.save(folder / "contract.yaml")
     (folder / "target.yaml").write_text(config.dump(target), encoding="utf-8")
     (folder / "firmware" / "jetgate_contract.h").write_text(_contract_header(contract), encoding="utf-8")
-    (folder / "jetgate_bridge.cpp").write_text(_bridge(top, source, result), encoding="utf-8")
+    for template, file in (("bridge.cpp", "jetgate_bridge.cpp"), ("testbench.cpp", scripts.TEST_BENCH)):
+        (folder / file).write_text(_filled(template, top, source, result), encoding="utf-8")
     (folder / "jetgate_tap.h").write_text(_engine_source("tap.h"), encoding="utf-8")
     return Manifest(
         name=name, top=top, target=target.name, key=key, network=network_digest(model),
@@ -389,14 +410,14 @@ const char *const outputs[n_outputs] = {{{outputs}}};
 """
 
 
-def _bridge(top: str, source: Port, result: Port) -> str:
+def _filled(template: str, top: str, source: Port, result: Port) -> str:
     """C++ that takes and gives integer codes, so that no decimal text and no float lies between us and the firmware."""
     names: Mapping[str, object] = {
         "TOP": top, "INPUT_TYPE": source.cpp_type, "INPUT_BITS": source.format.width, "N_INPUTS": source.size,
         "OUTPUT_TYPE": result.cpp_type, "OUTPUT_BITS": result.format.width, "N_OUTPUTS": result.size,
         "OUTPUT_RAW": "ap_int" if result.format.signed else "ap_uint",
     }  # fmt: skip
-    return re.sub(r"@(\w+)@", lambda match: str(names[match[1]]), _engine_source("bridge.cpp"))
+    return re.sub(r"@(\w+)@", lambda match: str(names[match[1]]), _engine_source(template))
 
 
 def _engine_source(name: str) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from firmware.device import find_device
 from trigger import config
@@ -13,6 +13,10 @@ from trigger.config import CppType, Settings
 from trigger.errors import InputError
 
 Strategy = Literal["latency", "resource"]
+Flow = Literal["vivado_hls", "vitis_hls", "vitis-run", "unified"]
+"""How HLS is driven: Vivado HLS by Tcl, Vitis HLS by Tcl (`vitis_hls`, since 2023.2 `vitis-run`), or `v++` by a configuration."""
+SLOWEST_NS = 100.0
+"""A longer clock period is a frequency in MHz, written into the wrong key."""
 
 
 class LayerTypes(Settings):
@@ -73,6 +77,8 @@ class HlsBackend(Settings):
 
     Attributes:
         tool: Vitis HLS, or Vivado HLS up to 2020.1.
+        flow: How it is driven; what is found decides where it is not given.
+        version: Release of the tools that must be found, such as `2023.2`; any where it is not given.
         strategy: hls4ml's: unrolled for latency, or shared multipliers.
         reuse_factor: How often a multiplier is used for one event.
         layers: Options by layer name.
@@ -82,10 +88,18 @@ class HlsBackend(Settings):
 
     kind: Literal["hls"]
     tool: Literal["vitis", "vivado"] = "vitis"
+    flow: Flow | None = None
+    version: str | None = Field(default=None, pattern=r"^20\d\d\.\d$")
     strategy: Strategy = "latency"
     reuse_factor: int = Field(default=1, gt=0)
     layers: dict[str, LayerOptions] = {}
     types: DeclaredTypes | None = None
+
+    @model_validator(mode="after")
+    def _one_compiler(self) -> HlsBackend:
+        if self.flow is not None and (self.flow == "vivado_hls") != (self.tool == "vivado"):
+            raise ValueError(f"flow {self.flow!r} does not drive the tool {self.tool!r}")
+        return self
 
     def strategy_of(self, layer: str) -> Strategy:
         """The strategy of a layer."""
@@ -93,20 +107,86 @@ class HlsBackend(Settings):
         return (options and options.strategy) or self.strategy
 
 
+Amount = Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=r"^\d+(\.\d+)?\s*%(\s*SLR)?$")]
+"""A count, or a share of the device (`5%`) or of one of its dies (`20% SLR`)."""
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Limits(Settings):
+    """What a design may use at one stage; what is not given is not limited.
+
+    Attributes:
+        required: Whether the limits decide; where they do not they are shown.
+        latency_ns: Longest latency. Before timing is closed it is clocks times the period asked for, and says so.
+        latency_crossings: The same in bunch crossings of 24.951 ns.
+        latency_cycles: The same in clocks.
+        interval_cycles: Most clocks between two events.
+        slack_ns: Least of setup, hold and pulse width slack.
+        power_w: Most power on the chip.
+        lut: Look-up tables; of the open stage those after sharing.
+        ff: Flip-flops.
+        dsp: DSP slices.
+        bram18: Block RAMs of 18 kbit.
+        bram36: Block RAMs in tiles of 36 kbit.
+        uram: UltraRAMs.
+    """
+
+    required: bool = True
+    latency_ns: Positive | None = None
+    latency_crossings: Positive | None = None
+    latency_cycles: Annotated[int, Field(ge=0)] | None = None
+    interval_cycles: Annotated[int, Field(ge=1)] | None = None
+    slack_ns: float | None = None
+    power_w: Positive | None = None
+    lut: Amount | None = None
+    ff: Amount | None = None
+    dsp: Amount | None = None
+    bram18: Amount | None = None
+    bram36: Amount | None = None
+    uram: Amount | None = None
+
+
+class Budget(Settings):
+    """Limits by stage: figures of different stages are never held to the same one.
+
+    Attributes:
+        open: After synthesis by Yosys, of the Verilog.
+        hls: By the HLS compiler's estimate.
+        cosim: By co-simulation.
+        synthesis: After Vivado's synthesis.
+        implementation: After placement and routing.
+    """
+
+    open: Limits | None = None
+    hls: Limits | None = None
+    cosim: Limits | None = None
+    synthesis: Limits | None = None
+    implementation: Limits | None = None
+
+
 class Target(Settings):
-    """Part, clock and backend.
+    """Part, clock, backend and budget.
 
     Attributes:
         name: Letters, digits, `_` and `-`.
         part: Full part number.
         clock_ns: Clock period asked for.
         backend: How firmware is made.
+        budget: What it may use, by stage.
     """
 
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
     part: str
-    clock_ns: float = Field(gt=0, le=1000)
+    clock_ns: float = Field(gt=0)
     backend: HlsBackend
+    budget: Budget = Budget()
+
+    @field_validator("clock_ns")
+    @classmethod
+    def _a_period(cls, clock_ns: float) -> float:
+        if clock_ns > SLOWEST_NS:
+            raise ValueError(f"a period of {clock_ns:g} ns; if {clock_ns:g} MHz are meant, right would be {1e3 / clock_ns:.4f}")
+        return clock_ns
 
     @field_validator("part")
     @classmethod

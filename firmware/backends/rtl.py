@@ -23,6 +23,7 @@ from firmware.backends import qkeras_layers
 from firmware.project import Rtl, Wire
 from firmware.target import Target
 from trigger.errors import InputError, UnsupportedError
+from trigger.files import read_json
 from trigger.fixed_point import FixedPoint
 
 if TYPE_CHECKING:
@@ -69,13 +70,15 @@ def write(model: keras.Model, wire: FixedPoint, target: Target, top: str, folder
             raise
         except Exception as error:  # whatever its passes did not expect
             raise UnsupportedError(f"alkaid cannot convert this network: {error}") from error
-    for leftover in ("sim", f"src/{top}_wrapper.v"):  # alkaid's own emulation; ours replaces it
+    for leftover in ("sim", f"src/{top}_wrapper.v", "build_vivado_prj.tcl"):  # its own emulation and build; ours replace them
         path = folder / leftover
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     for program in (folder / "model").glob("*.gz"):  # the same bytes every time: without the time of writing
         program.write_bytes(gzip.compress(gzip.decompress(program.read_bytes()), mtime=0))
+    said = read_json(folder / "metadata.json")
     return Rtl(
-        top=top, latency_cycles=int(design.latency), clock_ns=target.clock_ns, cost=float(logic.cost),
+        top=top, latency_cycles=int(design.latency), clock_ns=target.clock_ns, cost=float(said["cost"]),
+        registers=int(said["reg_bits"]),
         inputs=_wires(logic.inp_kifs), outputs=_wires(logic.out_kifs),
     )  # fmt: skip
 

@@ -1,4 +1,7 @@
-"""`<top>_cosim.rpt`: what the simulation of the synthesised design said. The report names neither design, tool version nor part."""
+"""`<top>_cosim.rpt`: what the simulation of the synthesised design said.
+
+The report names neither design, tool version nor part.
+"""
 
 from __future__ import annotations
 
@@ -33,15 +36,17 @@ def parse(text: str) -> SynthesisReport:
             last = index
     if last is None or not any(border > last for border in borders):
         raise ReportError("the table of the simulation is missing or cut off")
-    language, cells = next(((name, row) for name, row in rows.items() if row[0] != "NA"), ("", [""]))
-    if not language:
+    simulated = sorted((name for name, row in rows.items() if row[0] != "NA"), key=lambda name: rows[name][0] != "Fail")
+    if not simulated:
         raise ReportError("no simulation was run: the status of every language is NA")
+    language = simulated[0]  # one that failed, where there are two
+    cells = rows[language]
     if cells[0] not in ("Pass", "Fail") or len(cells) < 7:
         raise ReportError(
             f"the row of {language} has the status {cells[0]!r} and {len(cells)} cells; Pass or Fail and 7 are right"
         )
     best, _, worst, _, _, interval = (count(cell) for cell in cells[1:7])
-    notes = [f"simulated in {language}"]
+    notes = [f"simulated in {' and '.join(simulated)}"]
     passed = cells[0] == "Pass"
     if passed and worst is None:
         passed = False

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
-from firmware.reports.csynth_xml import hls_slack
+from firmware.reports.csynth_xml import hls_elapsed, hls_slack
 from firmware.reports.report import Module, Resources, Stage, SynthesisReport
 from firmware.reports.text import complete_lines, count, duration_ns, find_line, header_fields, number, table_after
 from trigger.errors import ReportError
@@ -45,13 +47,12 @@ def parse(text: str) -> SynthesisReport:
 
 def _module_report(lines: Sequence[str], compiler: str, general: Mapping[str, str]) -> SynthesisReport:
     timing = table_after(lines, _section(lines, r"\+ Timing"), "timing")
-    if not timing.rows:
-        raise ReportError("the table of timing has no clock")
-    clock, estimated, uncertainty = (duration_ns(cell) for cell in timing.rows[0][1:4])
+    if not timing.rows or timing.names[1:] != ("Target", "Estimated", "Uncertainty"):
+        raise ReportError("the table of timing has no clock, or no columns Target, Estimated and Uncertainty")
+    clock, estimated, uncertainty = (duration_ns(cell) for cell in timing.rows[0][1:])
     latency = table_after(lines, _section(lines, r"\+ Latency"), "latency")
     best, worst, elapsed, interval, pipeline = _latency_row(latency.rows[0] if latency.rows else (), latency.names)
-    if elapsed is None and worst is not None and clock is not None:
-        elapsed = round(worst * clock, 6)
+    elapsed = hls_elapsed(worst, clock, estimated) if elapsed is None else elapsed
     used = table_after(lines, _section(lines, r"== Utilization Estimates"), "utilization")
     totals = {
         name: _resources(used.row(name))
@@ -75,9 +76,11 @@ def _section(lines: Sequence[str], pattern: str) -> int:
     return found
 
 
-def _latency_row(
-    cells: Sequence[str], names: Sequence[str]
-) -> tuple[int | None, int | None, float | None, int | None, str]:
+_Latency = tuple[int | None, int | None, float | None, int | None, str]
+_NO_LATENCY: _Latency = (None, None, None, None, "")
+
+
+def _latency_row(cells: Sequence[str], names: Sequence[str]) -> _Latency:
     """Best and worst latency, worst latency in nanoseconds, worst interval, and the kind of pipeline, of a row's last cells.
 
     Versions up to 2019.1 have no latency in time: then there are five cells and not seven.
@@ -103,9 +106,7 @@ def _instances(lines: Sequence[str]) -> tuple[Module, ...]:
     starts = [index for index, line in enumerate(lines) if line.strip() == "* Instance:"]
     if len(starts) < 2:
         raise ReportError("one of the two lists of instances is missing")
-    performance: dict[tuple[str, str], Sequence[str]] = {}
-    names: Sequence[str] = ()
-    resources: dict[tuple[str, str], Resources] = {}
+    found: dict[tuple[str, str], tuple[list[_Latency], list[Resources]]] = defaultdict(lambda: ([], []))
     for which, start in enumerate(starts[:2]):
         if start + 1 >= len(lines):
             raise ReportError("a list of instances is cut off")
@@ -115,16 +116,21 @@ def _instances(lines: Sequence[str]) -> tuple[Module, ...]:
         for cells in table.rows:
             key = (cells[0].strip(), cells[1])
             if which == 0:
-                performance[key], names = cells, table.names
+                found[key][0].append(_latency_row(cells, table.names))
             elif key[0] != "Total":
-                resources[key] = _resources(dict(zip(table.names, cells, strict=True)))
+                found[key][1].append(_resources(dict(zip(table.names, cells, strict=True))))
     modules = []
-    for key in performance.keys() | resources.keys():
-        _, worst, _, interval, _ = _latency_row(performance[key], names) if key in performance else (None,) * 5
-        modules.append(Module(
-            name=key[1], instance=key[0], latency_cycles=worst, interval_cycles=interval, used=resources.get(key, Resources())
-        ))  # fmt: skip
-    return tuple(sorted(modules, key=lambda one: (one.instance, one.name)))
+    for (instance, name), (latencies, resources) in sorted(found.items()):
+        if max(len(latencies), len(resources)) == 1:
+            pairs = list(zip_longest(latencies, resources))
+        else:  # of the same name, so which figures belong together is not known
+            pairs = [*((latency, None) for latency in latencies), *((None, used) for used in resources)]
+        for latency, used in pairs:
+            _, worst, _, interval, _ = latency or _NO_LATENCY
+            modules.append(Module(
+                name=name, instance=instance, latency_cycles=worst, interval_cycles=interval, used=used or Resources()
+            ))  # fmt: skip
+    return tuple(modules)
 
 
 # -------------------------------------------------------------------------------------------------------------- summary
@@ -139,23 +145,26 @@ def _summary(lines: Sequence[str], general: Mapping[str, str]) -> SynthesisRepor
     rows = [dict(zip(table.names, cells, strict=True)) for cells in table.rows]
     top, *others = rows
     first = table.names[0]
+    elapsed = _column(top, "Latency (ns)")
+    notes = ["the latency in time is rounded to four digits"] if "e" in elapsed else []
+    notes += [f"{_plain(row[first])}: the tool reports a violation: {issue}" for row in rows
+              if (issue := _column(row, "Issue Type")) not in ("", "-")]  # fmt: skip
     return SynthesisReport(
         kind=SUMMARY, stage=Stage.HLS, tool="Vitis HLS", **general, slack_ns=number(_column(top, "Slack")),
-        latency_cycles=count(_column(top, "Latency (cycles)")), latency_ns=duration_ns(_column(top, "Latency (ns)")),
+        latency_cycles=count(_column(top, "Latency (cycles)")), latency_ns=duration_ns(elapsed),
         interval_cycles=count(_column(top, "Interval")), used=_resources(top),
         modules=tuple(
             Module(name=_plain(row[first]), latency_cycles=count(_column(row, "Latency (cycles)")),
                    interval_cycles=count(_column(row, "Interval")), used=_resources(row))
             for row in others if row[first].strip().startswith("+")
         ),
-        notes=tuple(f"{_plain(row[first])}: the tool reports a violation: {issue}" for row in rows
-                    if (issue := _column(row, "Issue Type")) not in ("", "-")),
+        notes=tuple(notes),
     )  # fmt: skip
 
 
 def _plain(name: str) -> str:
-    """A module's name without the mark of its kind and the star of one with a dataflow."""
-    return name.strip().lstrip("+").strip().rstrip("*").strip()
+    """A module's or a loop's name without the mark of its kind and the star of one with a dataflow."""
+    return re.sub(r"^[+o]\s+", "", name.strip()).rstrip("*").strip()
 
 
 def _column(row: Mapping[str, str], ending: str) -> str:

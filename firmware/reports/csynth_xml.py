@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from xml.etree.ElementTree import Element
 
 from firmware.reports.report import Module, Resources, Stage, SynthesisReport
@@ -10,7 +11,7 @@ from firmware.reports.xml import parse_xml, required_text, text_at
 from trigger.errors import ReportError
 
 KIND = "csynth.xml"
-LAST_VIVADO_HLS = "2020.1"
+LAST_VIVADO_HLS = (2020, 1)
 
 
 def recognises(text: str) -> bool:
@@ -36,22 +37,26 @@ def parse(text: str) -> SynthesisReport:
     uncertainty = duration_ns(text_at(asked, "ClockUncertainty"), unit)
     estimated = duration_ns(text_at(timing, "EstimatedClockPeriod"), text_at(timing, "unit") or "ns")
     best, worst, interval, elapsed = _latency(root.find("PerformanceEstimates"))
-    if elapsed is None and worst is not None and clock is not None:
-        elapsed = round(worst * clock, 6)
+    elapsed = hls_elapsed(worst, clock, estimated) if elapsed is None else elapsed
+    top = required_text(asked, "TopModelName")
     return SynthesisReport(
         kind=KIND, stage=Stage.HLS, tool=tool_of(version), version=version,
-        design=required_text(asked, "TopModelName"), part=text_at(asked, "Part"), clock_ns=clock, achieved_ns=estimated,
+        design=top, part=text_at(asked, "Part"), clock_ns=clock, achieved_ns=estimated,
         slack_ns=hls_slack(clock, uncertainty, estimated), latency_cycles=worst, latency_min_cycles=best,
         latency_ns=elapsed, interval_cycles=interval,
         used=_resources(area.find("Resources"), "Resources"),
         available=_resources(area.find("AvailableResources"), "AvailableResources"),
-        modules=tuple(_module(one) for one in root.findall("ModuleInformation/Module")), notes=_notes(root),
+        modules=tuple(one for one in map(_module, root.findall("ModuleInformation/Module")) if one.name != top),
+        notes=_notes(root),
     )  # fmt: skip
 
 
-def tool_of(version: str) -> str:
+def tool_of(version: str) -> str | None:
     """Which of the two compilers wrote a report of some version."""
-    return "Vivado HLS" if version <= LAST_VIVADO_HLS else "Vitis HLS"
+    found = re.match(r"(20[0-9]{2})\.([0-9])\b", version)
+    if found is None:
+        return None
+    return "Vivado HLS" if (int(found[1]), int(found[2])) <= LAST_VIVADO_HLS else "Vitis HLS"
 
 
 def hls_slack(clock: float | None, uncertainty: float | None, estimated: float | None) -> float | None:
@@ -59,6 +64,11 @@ def hls_slack(clock: float | None, uncertainty: float | None, estimated: float |
     if clock is None or uncertainty is None or estimated is None:
         return None
     return round(clock - uncertainty - estimated, 3)
+
+
+def hls_elapsed(cycles: int | None, clock: float | None, estimated: float | None) -> float | None:
+    """A latency in nanoseconds as the compilers give it since 2019.2: with the slower of the two periods."""
+    return None if cycles is None or clock is None else round(cycles * max(clock, estimated or 0.0), 6)
 
 
 def _latency(performance: Element | None) -> tuple[int | None, int | None, int | None, float | None]:

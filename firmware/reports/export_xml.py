@@ -36,6 +36,8 @@ def parse(text: str) -> SynthesisReport:
     slack = duration_ns(text_at(timing, "SLACK_FINAL"))
     if slack is None and clock is not None and achieved is not None:
         slack = round(clock - achieved, 6)
+    told = text_at(timing, "TIMING_MET")  # not in older versions
+    met = _MET.get(told) if told else None if slack is None else slack >= 0
     general = {item.get("NAME", ""): item.get("VALUE", "") for item in root.findall("GeneralInfo/item")}
     stage = {"synth": Stage.SYNTHESIS, "impl": Stage.IMPLEMENTATION}.get(text_at(root, "RunData/RUN_TYPE") or "")
     modules = root.findall("RtlModules/RtlModule")
@@ -44,8 +46,7 @@ def parse(text: str) -> SynthesisReport:
     return SynthesisReport(
         kind=KIND, stage=stage, tool="Vivado", version=version.removeprefix("v.") if version else None, design=top,
         part=general.get("Target device") or None, date=general.get("Date") or None, clock_ns=clock, achieved_ns=achieved,
-        slack_ns=slack, timing_met=_MET.get(text_at(timing, "TIMING_MET") or "", None if slack is None else slack >= 0),
-        used=_resources(used), available=_resources(available),
+        slack_ns=slack, timing_met=met, used=_resources(used), available=_resources(available),
         modules=tuple(_module(one) for one in modules if one.get("IS_TOP") != "1"),
         notes=() if stage else ("the report does not say whether this is before or after routing",),
     )  # fmt: skip
@@ -63,8 +64,9 @@ def _resources(element: Element) -> Resources:
 
 def _module(element: Element) -> Module:
     resources = element.find("Resources")
-    given = {} if resources is None else resources.attrib
-    figures = {name: count(given.get(key, "0")) for name, key in (
-        ("lut", "LUT"), ("ff", "FF"), ("dsp", "DSP"), ("bram18", "BRAM"), ("uram", "URAM"))}  # fmt: skip
+    figures = {} if resources is None else {  # what is 0 is left out
+        name: count(resources.get(key, "0"))
+        for name, key in (("lut", "LUT"), ("ff", "FF"), ("dsp", "DSP"), ("bram18", "BRAM"), ("uram", "URAM"))
+    }  # fmt: skip
     name = element.get("RTLNAME") or element.get("MODULENAME") or element.get("CELL") or ""
     return Module(name=name, instance=element.get("CELL") or "", used=Resources(**figures))

@@ -8,10 +8,13 @@ from firmware.reports.report import SynthesisReport
 from trigger.errors import ReportError
 
 KIND = "log"
-_BANNER = re.compile(r"^\s*\*{4,} *(.+?),? v(20\d\d\.\d(?:\.\d+)?)\b", re.MULTILINE)
+_BANNER = re.compile(
+    r"^\s*(?:\*{4,} *(.+?),?|(?:# )?(Vivado)) v(20[0-9]{2}\.[0-9](?:\.[0-9]+)?)\b", re.MULTILINE | re.IGNORECASE
+)
 _NAMES = {
     "vivado(tm) hls": "Vivado HLS",
     "vitis hls": "Vitis HLS",
+    "hls build": "Vitis HLS",
     "vivado": "Vivado",
     "vitis-run": "vitis-run",
     "v++": "v++",
@@ -37,14 +40,14 @@ def parse(text: str) -> SynthesisReport:
         raise ReportError("the banner with the tool and its version is missing")
     if not text.endswith("\n"):
         raise ReportError("it is cut off: it ends within a line")
-    spelled = banner[1].lower()
-    name = next((name for start, name in _NAMES.items() if spelled.startswith(start)), banner[1])
+    spelled = banner[1] or banner[2]
+    name = next((name for start, name in _NAMES.items() if spelled.lower().startswith(start)), spelled)
     errors = error_lines(text)
     ended = _ENDED.search("\n".join(text.splitlines()[-40:])) is not None
     notes = [*errors[:SHOWN_ERRORS], f"{len(errors)} errors"] if errors else ["no errors"]
     if not ended:
         notes.append("the log does not come to its end: there may be more")
-    return SynthesisReport(kind=KIND, stage=None, tool=name, version=banner[2], notes=tuple(notes))
+    return SynthesisReport(kind=KIND, stage=None, tool=name, version=banner[3], notes=tuple(notes))
 
 
 def error_lines(text: str) -> list[str]:

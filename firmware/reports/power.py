@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from firmware.reports.report import SynthesisReport
 from firmware.reports.text import number, table_after
 from firmware.reports.vivado import is_vivado, section, vivado_header
@@ -25,10 +27,15 @@ def parse(text: str) -> SynthesisReport:
     start = section(lines, "Summary")
     if start is None:
         raise ReportError("the section 'Summary' is missing")
-    table = table_after(lines, start, "power")
-    values = {cells[0].strip(): cells[1] for cells in table.rows}
-    total = number(values.get("Total On-Chip Power (W)"))
+    table = table_after(lines, start, "power", header=False)
+    values = {cells[0].strip(): cells[1] for cells in table.rows if len(cells) == 2}
+    cell = values.get("Total On-Chip Power (W)", "")
+    remark = re.search(r"\((.+)\)$", cell)
+    total = number(cell[: remark.start()] if remark else cell)
     if total is None:
         raise ReportError("the row 'Total On-Chip Power (W)' is missing or has no number")
-    notes = [f"confidence in the power: {values['Confidence Level'].lower()}"] if "Confidence Level" in values else []
+    confidence = values.get("Confidence Level")
+    notes = [f"confidence in the power: {confidence.lower()}"] if confidence else []
+    if remark:
+        notes.append(remark[1])
     return SynthesisReport(kind=KIND, **header, power_w=total, notes=tuple(notes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -32,7 +33,10 @@ def parse_report(text: str, name: str) -> SynthesisReport:
     Raises:
         ReportError: It is of no known kind, cut off, or not what its kind is.
     """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     found = kind_of(text)
+    if found is None and re.search(r"<(AutoPilot:project|Project)\b", text[:2000]):
+        raise ReportError(f"{name}: the description of a project, which has no figures, and not a report")
     if found is None:
         known = ", ".join(one.KIND for one in KINDS)
         raise ReportError(f"{name}: not a report that is known, or its head is missing; known are {known}")

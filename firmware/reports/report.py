@@ -175,9 +175,16 @@ class SynthesisReport(BaseModel):
         others = (self.hold_slack_ns, self.pulse_slack_ns)
         return min(self.slack_ns, *(slack for slack in others if slack is not None))
 
+    def figure(self, name: str) -> float | int | None:
+        """A figure by name: an attribute, or one of the resources that are used."""
+        found: float | int | None = getattr(self.used if name in RESOURCES else self, name)
+        return found
+
     def share(self, resource: str, of_slr: bool = False) -> float | None:
-        """Used of available, as a fraction; `None` where either is unknown or the device has none."""
-        used = getattr(self.used, resource)
+        """Used of available, as a fraction; `None` where either is unknown. None used is no share of anything."""
+        used = self.figure(resource)
+        if used == 0:
+            return 0.0
         available = getattr(self.available_slr if of_slr else self.available, resource)
         return None if used is None or not available else used / available
 

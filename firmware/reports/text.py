@@ -6,16 +6,19 @@ its end.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from trigger.errors import ReportError
 
 UNKNOWN = ("", "-", "?", "na", "n/a", "undef", "x", "~0", "none", "inf", "-inf")
 """What tools write where they do not know."""
-_UNBOUNDED = 4294967295
-"""-1 in 32 bits without sign: no interval was asked for, or none is known."""
+_UNBOUNDED = (2**32 - 1, 2**64 - 1)
+"""-1 in 32 or 64 bits without sign: no interval was asked for, or none is known."""
+_LARGEST_DIGITS = 20
 _UNITS_NS = {"ps": 1e-3, "ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9, "sec": 1e9}
 _BORDER = re.compile(r"\s*\+(-+\+)+\s*$")
 
@@ -26,13 +29,15 @@ def count(text: str | None) -> int | None:
     Raises:
         ReportError: It is neither a count nor one of the spellings of unknown.
     """
-    cleaned = re.sub(r"\s*\([^)]*\)$", "", (text or "").strip()).replace(",", "")
+    cleaned = re.sub(r"\s*\([^)]*\)$", "", (text or "").strip())
     if cleaned.lower() in UNKNOWN:
         return None
-    if not re.fullmatch(r"\d+", cleaned):
+    if re.fullmatch(r"[0-9]{1,3}(,[0-9]{3})+", cleaned):
+        cleaned = cleaned.replace(",", "")
+    if not re.fullmatch(rf"[0-9]{{1,{_LARGEST_DIGITS}}}", cleaned):
         raise ReportError(f"{text!r} is not a count")
     value = int(cleaned)
-    return None if value == _UNBOUNDED else value
+    return None if value in _UNBOUNDED else value
 
 
 def number(text: str | None) -> float | None:
@@ -44,7 +49,8 @@ def number(text: str | None) -> float | None:
     cleaned = (text or "").strip()
     if cleaned.lower() in UNKNOWN:
         return None
-    if not re.fullmatch(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?", cleaned):
+    found = re.fullmatch(r"[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?", cleaned)
+    if found is None or not math.isfinite(float(cleaned)):
         raise ReportError(f"{text!r} is not a number")
     return float(cleaned)
 
@@ -66,8 +72,7 @@ def duration_ns(text: str | None, unit: str = "ns") -> float | None:
 
 def complete_lines(text: str) -> list[str]:
     """The lines that have their end; one that was cut off is left out."""
-    lines = text.splitlines(keepends=True)
-    return [line.rstrip("\r\n") for line in lines if line.endswith(("\n", "\r"))]
+    return text.split("\n")[:-1]  # not `splitlines`, which also splits at form feeds and other letters
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ class Table:
     """A table between borders.
 
     Attributes:
-        names: Header of each column, what stands above each other joined by a blank; blanks where the table has no header.
+        names: Header of each column, what stands above each other joined by a blank; empty where the table has none.
         rows: Cells of the rows; the first cell keeps the blanks before it, which may show a hierarchy.
         end: Index of the line after the table.
     """
@@ -92,7 +97,7 @@ class Table:
         return {}
 
 
-def table_after(lines: Sequence[str], start: int, what: str, within: int = 6) -> Table:
+def table_after(lines: Sequence[str], start: int, what: str, within: int = 6, header: bool = True) -> Table:
     """The table that begins in one of the next lines.
 
     Args:
@@ -100,17 +105,18 @@ def table_after(lines: Sequence[str], start: int, what: str, within: int = 6) ->
         start: Where to look from.
         what: What it is called in messages.
         within: How many lines may stand before it.
+        header: Whether its first lines name its columns.
 
     Raises:
         ReportError: There is none, it has no end, or a row has too few or too many cells.
     """
     for index in range(start, min(start + within, len(lines))):
         if _BORDER.match(lines[index]):
-            return _read_table(lines, index, what)
+            return _read_table(lines, index, what, header)
     raise ReportError(f"the table of {what} is missing")
 
 
-def _read_table(lines: Sequence[str], first: int, what: str) -> Table:
+def _read_table(lines: Sequence[str], first: int, what: str, with_header: bool) -> Table:
     border = lines[first].strip()
     edges = [index for index, letter in enumerate(lines[first].rstrip()) if letter == "+"]
     groups: list[list[str]] = [[]]
@@ -121,11 +127,14 @@ def _read_table(lines: Sequence[str], first: int, what: str) -> Table:
         else:
             groups[-1].append(lines[index].rstrip())
         index += 1
-    if lines[index - 1].strip() != border or len(groups) < 2:
+    empty = (
+        with_header and len(groups) == 2
+    )  # a table without rows has one border after its header, as one cut off there
+    if lines[index - 1].strip() != border or len(groups) < 2 or (empty and index == len(lines)):
         raise ReportError(f"the table of {what} is cut off after line {index}")
-    header, body = (groups[0], groups[1:]) if len(groups) > 2 else ([], groups)
-    rows = [_cells(line, len(edges) - 1, what) for group in body for line in group]
-    return Table(_column_names(header, edges), tuple(rows), index)
+    names = _column_names(groups.pop(0) if with_header else [], edges)
+    rows = [_cells(line, len(edges) - 1, what) for group in groups for line in group]
+    return Table(names, tuple(rows), index)
 
 
 def _cells(line: str, columns: int, what: str) -> tuple[str, ...]:
@@ -142,9 +151,9 @@ def _column_names(header: list[str], edges: list[int]) -> tuple[str, ...]:
     names = [""] * (len(edges) - 1)
     for line in header:
         bars = [index for index, letter in enumerate(line) if letter == "|"]
-        for left, right in zip(bars, bars[1:], strict=False):
+        for left, right in pairwise(bars):
             words = " ".join(line[left + 1 : right].split())
-            for column, (begin, end) in enumerate(zip(edges, edges[1:], strict=False)):
+            for column, (begin, end) in enumerate(pairwise(edges)):
                 if left <= begin and end <= right and words:
                     names[column] = f"{names[column]} {words}".strip()
     return tuple(names)

@@ -53,7 +53,7 @@ def parse(text: str) -> SynthesisReport:
 
 
 def _section(lines: Sequence[str], title: str, start: int = 0) -> int:
-    found = find_line(lines, rf"\| {title}$", start)
+    found = find_line(lines, rf"\| {title}\s*$", start)
     if found is None:
         raise ReportError(f"the section {title!r} is missing")
     return found
@@ -83,7 +83,11 @@ def _periods(lines: Sequence[str]) -> dict[str, float]:
     """Period of each clock in nanoseconds; generated clocks are indented."""
     found = {}
     for line in lines:
-        match = re.fullmatch(r"\s*(\S+)\s+\{[^}]*\}\s+([\d.]+)\s+([\d.]+)\s*", line)
+        match = re.fullmatch(r"\s*(\S.*?)\s+\{[^}]*\}\s+([0-9]+\.[0-9]+)\s+([0-9]+\.[0-9]+)\s*", line)
         if match:
             found[match[1]] = float(match[2])
+        elif "{" in line:
+            raise ReportError(
+                f"a row of the clock summary is not name, waveform, period and frequency: {line.strip()!r}"
+            )
     return found

@@ -8,7 +8,7 @@ from typing import Any
 
 from firmware.reports.report import Module, Resources, SynthesisReport
 from firmware.reports.text import Table, count, number, table_after
-from firmware.reports.vivado import is_vivado, listed, section, vivado_header
+from firmware.reports.vivado import is_vivado, listed, notes_of_part, section, vivado_header
 from trigger.errors import ReportError
 
 KIND, HIERARCHICAL = "utilization", "utilization by hierarchy"
@@ -37,30 +37,35 @@ def parse(text: str) -> SynthesisReport:
     lines, header = vivado_header(text)
     if listed(lines, "Utilization by Hierarchy"):
         return _hierarchical(lines, header)
-    tables = {what: _section_table(lines, what, titles) for what, titles in _SECTIONS.items()}
-    rows = {
-        "lut": _row(tables["logic"], "LUTs", *_LUT), "ff": _row(tables["logic"], "registers", *_FF),
-        "dsp": _row(tables["dsp"], "DSPs", *_DSP), "bram18": _row(tables["memory"], "block RAM", "Block RAM Tile"),
-        "uram": tables["memory"].row("URAM"),
-    }  # fmt: skip
-    figures: dict[str, dict[str, int | None]] = {
-        column: {name: (_half_tiles if name == "bram18" else count)(row.get(column)) for name, row in rows.items()}
+    logic, memory, dsp = (_section_table(lines, what, titles) for what, titles in _SECTIONS.items())
+    if logic is None:
+        raise ReportError(f"the section of logic ({', '.join(_SECTIONS['logic'])}) is missing")
+    rows = {"lut": _row(logic, "LUTs", *_LUT), "ff": _row(logic, "registers", *_FF)}
+    if dsp is not None:
+        rows["dsp"] = _row(dsp, "DSPs", *_DSP)
+    if memory is not None:
+        rows["bram18"] = _row(memory, "block RAM", "Block RAM Tile")
+        # The section lists every kind of memory of a family: without a row there are none.
+        rows["uram"] = memory.row("URAM") or {"Used": "0", "Available": "0"}
+    used, available = (
+        Resources(**{name: (_half_tiles if name == "bram18" else count)(row.get(column)) for name, row in rows.items()})
         for column in ("Used", "Available")
-    }  # fmt: skip
-    figures["Available"]["uram"] = figures["Available"]["uram"] or 0  # no row: a family without them
-    if figures["Used"]["uram"] is None and not rows["uram"]:
-        figures["Used"]["uram"] = 0
+    )
+    boxes = tuple(f"a black box, of which nothing is counted: {name}" for name in _counts(lines, "Black Boxes"))
     return SynthesisReport(
-        kind=KIND, **header, used=Resources(**figures["Used"]), available=Resources(**figures["Available"]),
-        cells=_primitives(lines),
+        kind=KIND, **header, used=used, available=available, cells=_counts(lines, "Primitives"),
+        notes=(*notes_of_part(lines), *boxes),
     )  # fmt: skip
 
 
-def _section_table(lines: Sequence[str], what: str, titles: tuple[str, ...]) -> Table:
+def _section_table(lines: Sequence[str], what: str, titles: tuple[str, ...]) -> Table | None:
+    """The table of a section; `None` where the report does not list the section."""
     start = section(lines, *titles)
-    if start is None:
+    if start is not None:
+        return table_after(lines, start, what)
+    if any(listed(lines, title) for title in titles):
         raise ReportError(f"the section of {what} ({', '.join(titles)}) is missing")
-    return table_after(lines, start, what)
+    return None
 
 
 def _row(table: Table, what: str, *names: str) -> Mapping[str, str]:
@@ -84,13 +89,13 @@ def _half_tiles(text: str | None) -> int | None:
     return int(2 * tiles)
 
 
-def _primitives(lines: Sequence[str]) -> dict[str, int]:
-    start = section(lines, "Primitives")
-    if start is None:
-        if listed(lines, "Primitives"):
-            raise ReportError("the section 'Primitives' is missing")
+def _counts(lines: Sequence[str], title: str) -> dict[str, int]:
+    """Counts by name, of one of the sections at the end; empty where the report does not list it."""
+    table = _section_table(lines, title, (title,))
+    if table is None:
         return {}
-    table = table_after(lines, start, "primitives")
+    if table.names[:2] != ("Ref Name", "Used"):
+        raise ReportError(f"the table of {title} has no columns Ref Name and Used")
     return {cells[0].strip(): used for cells in table.rows if (used := count(cells[1])) is not None}
 
 
@@ -118,8 +123,10 @@ def _hierarchical(lines: Sequence[str], header: dict[str, Any]) -> SynthesisRepo
     if "Total LUTs" not in table.names or "FFs" not in table.names:
         raise ReportError("the table of utilization by hierarchy has no column Total LUTs or FFs")
     used = Resources() if top is None else _by_column(table.names, top)
-    notes = () if top is not None else ("some cells of a design only: there is no total",)
-    return SynthesisReport(kind=HIERARCHICAL, **header, used=used, modules=tuple(modules), notes=notes)
+    notes = () if top is not None else ("there is no total",)
+    return SynthesisReport(
+        kind=HIERARCHICAL, **header, used=used, modules=tuple(modules), notes=(*notes_of_part(lines), *notes)
+    )
 
 
 def _by_column(names: Sequence[str], cells: Sequence[str]) -> Resources:

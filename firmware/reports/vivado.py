@@ -11,6 +11,8 @@ from firmware.reports.text import complete_lines, find_line, header_fields
 from trigger.errors import ReportError
 
 _STAGES = (
+    ("partially routed", Stage.PLACEMENT),
+    ("partially placed", Stage.SYNTHESIS),
     ("routed", Stage.IMPLEMENTATION),
     ("postroute", Stage.IMPLEMENTATION),
     ("placed", Stage.PLACEMENT),
@@ -36,10 +38,13 @@ def vivado_header(text: str) -> tuple[list[str], dict[str, Any]]:
         ReportError: The header is cut off, or the version or the state of the design is not known.
     """
     lines = complete_lines(text)
-    first = find_line(lines, r"\| Tool Version") or 0
-    end = find_line(lines, r"(?!\|)", first)
-    if end is None or not lines[first].startswith("|"):
+    heads = [index for index, line in enumerate(lines) if line.startswith("| Tool Version")]
+    end = find_line(lines, r"-{10,}", heads[0]) if heads else None  # a long command may go on in a line without a bar
+    if end is None:
         raise ReportError("the header is missing or cut off")
+    if len(heads) > 1:
+        raise ReportError(f"{len(heads)} reports in one file, from the lines {', '.join(str(n + 1) for n in heads)}")
+    first = heads[0]
     fields = header_fields(lines[first:end])
     version = re.match(r"Vivado v\.(\S+)", fields.get("Tool Version", ""))
     if version is None or "Design" not in fields:
@@ -64,7 +69,7 @@ def stage_of(state: str) -> Stage:
         ReportError: It is not known.
     """
     for word, stage in _STAGES:
-        if word in state.lower():
+        if re.search(rf"\b{word}\b", state.lower()):
             return stage
     raise ReportError(
         f"the state of the design {state!r} is not known; known are Synthesized, Optimized, Placed, Routed"
@@ -75,11 +80,18 @@ def section(lines: Sequence[str], *titles: str) -> int | None:
     """Index of the line of the heading `N. title`, underlined, of the first title that is there; `None` where none is."""
     for title in titles:
         for index, line in enumerate(lines[:-1]):
-            if re.fullmatch(rf"[\d.]+ {title}", line) and re.fullmatch(r"-{3,}", lines[index + 1]):
+            if re.fullmatch(rf"[\d.]+ {title}\s*", line) and re.fullmatch(r"-{3,}\s*", lines[index + 1]):
                 return index
     return None
 
 
 def listed(lines: Sequence[str], title: str) -> bool:
     """Whether the table of contents lists a section."""
-    return any(re.fullmatch(rf"[\d.]+ {title}", line) for line in lines)
+    return any(re.fullmatch(rf"[\d.]+ {title}\s*", line) for line in lines)
+
+
+def notes_of_part(lines: Sequence[str]) -> tuple[str, ...]:
+    """A note where a report was asked for some cells or regions, and so is not of the whole design."""
+    command = next((line for line in lines if line.startswith("| Command")), "")
+    found = re.search(r"\s-(cells|pblocks)\b[^|]*", command)
+    return () if found is None else (f"of a part of the design only: {found[0].strip()}",)

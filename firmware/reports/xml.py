@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from xml.etree.ElementTree import Element, ParseError, XMLPullParser
+from io import StringIO
+from xml.etree.ElementTree import Element, ParseError, iterparse
 
 from trigger.errors import ReportError
 
@@ -16,24 +17,19 @@ def parse_xml(text: str) -> Element:
     """
     if re.search(r"<!(DOCTYPE|ENTITY)", text):
         raise ReportError("it declares entities or a document type, which no report does")
-    parser = XMLPullParser(("start", "end"))
     path: list[str] = []
     root: Element | None = None
     try:
-        parser.feed(text.strip())
-        parser.close()
-        problem = None
+        for event, element in iterparse(StringIO(text.strip()), ("start", "end")):
+            if event == "start":
+                path.append(element.tag)
+                root = element if root is None else root
+            else:
+                path.pop()
     except ParseError as error:
-        problem = error
-    for event, element in parser.read_events():
-        if event == "start":
-            path.append(element.tag)
-            root = element if root is None else root
-        else:
-            path.pop()
-    if problem is not None or root is None:
-        where = f"it was cut off within {'/'.join(path[-3:])}" if path else "there is no element in it"
-        raise ReportError(f"not complete XML: {where} ({problem or 'it is empty'})")
+        where = f"it is cut off or wrong within {'/'.join(path[-3:])}" if path else "its elements are missing"
+        raise ReportError(f"not complete XML: {where} ({error})") from error
+    assert root is not None  # an empty text is an error of the parser's
     return root
 
 

@@ -24,6 +24,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from firmware import tools
 from trigger.verdict import Status, Verdict
 
 _COLOURS = {"PASS": "green", "FAIL": "red", "NOT MEASURED": "yellow", "INCOMPLETE": "yellow"}
@@ -120,14 +121,11 @@ def overall_line(verdict: Verdict) -> str:
     )
 
 
-_interrupts: list[int] = []
-
-
 def catch_interrupts() -> None:
     """Remember an interrupt, besides raising it: raised inside a callback of a library it is lost."""
 
-    def remember(number: int, _: Any) -> None:
-        _interrupts.append(number)
+    def remember(_: int, __: Any) -> None:
+        tools.interrupted.set()
         raise KeyboardInterrupt
 
     if threading.current_thread() is threading.main_thread():
@@ -136,7 +134,7 @@ def catch_interrupts() -> None:
 
 def raise_if_interrupted() -> None:
     """Raise the interrupt that was lost."""
-    if _interrupts:
+    if tools.interrupted.is_set():
         raise KeyboardInterrupt
 
 

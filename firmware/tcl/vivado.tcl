@@ -1,0 +1,49 @@
+# What every step of Vivado begins with. Its argument is the design: "cpp", what HLS made of the C++, or "rtl", our own Verilog.
+set home [file dirname [file dirname [file normalize [info script]]]]
+cd $home
+source [file join $home tcl settings.tcl]
+set design [lindex $argv 0]
+if {$design ne "cpp" && $design ne "rtl"} {
+    puts "ERROR: jetgate: the design is '$design'; cpp or rtl is right"
+    exit 1
+}
+set results [file join vivado $design]
+file mkdir $results
+
+proc read_design {} {
+    global design
+    if {$design eq "rtl"} {
+        read_verilog [glob rtl/src/*.v rtl/src/static/*.v]
+    } else {
+        # The compilers differ in the name of the folder. Some cores come as Tcl that makes them.
+        foreach solution {hls/solution1 hls/hls} {
+            if {[llength [glob -nocomplain $solution/syn/verilog/*.v]]} {
+                read_verilog [glob $solution/syn/verilog/*.v]
+                foreach core [glob -nocomplain $solution/syn/verilog/*.tcl] {
+                    source $core
+                }
+                return
+            }
+        }
+        error "there is no Verilog of the HLS compiler: run C synthesis first"
+    }
+}
+
+proc write_reports {state} {
+    global results
+    report_utilization -file $results/utilization_$state.rpt
+    report_utilization -hierarchical -file $results/hierarchy_$state.rpt
+    report_timing_summary -file $results/timing_$state.rpt
+    report_power -file $results/power_$state.rpt
+}
+
+# Runs a step and ends Vivado with a status that says how it went.
+proc step {title body} {
+    puts "jetgate: $title"
+    if {[catch {uplevel #0 $body} message]} {
+        puts "ERROR: jetgate: $title: $message"
+        exit 1
+    }
+    puts "jetgate: $title is done"
+    exit 0
+}
