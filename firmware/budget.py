@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from firmware.reports.report import RESOURCES, Stage, SynthesisReport
@@ -92,12 +92,29 @@ def limits(budget: Budget) -> tuple[Limit, ...]:
     return tuple(found)
 
 
-def judge(target: Target, reports: Iterable[SynthesisReport]) -> tuple[Requirement, ...]:
-    """Every limit of a target's budget, held to the reports of its stage."""
-    by_stage = {report.stage: report for report in reports}
-    return tuple(
-        limit.judge(by_stage[limit.stage]) if limit.stage in by_stage else limit.missing() for limit in limits(target.budget)
-    )
+def judge(
+    target: Target, reports: Mapping[str, SynthesisReport], stages: Iterable[Stage] = tuple(Stage)
+) -> tuple[Requirement, ...]:
+    """Every limit of a target's budget, held to each report of its stage that knows the figure.
+
+    Args:
+        target: Whose budget.
+        reports: By what they are called.
+        stages: Those whose limits are asked for.
+    """
+    wanted = set(stages)
+    found = []
+    for limit in limits(target.budget):
+        if limit.stage not in wanted:
+            continue
+        mine = {name: one for name, one in reports.items() if one.stage is limit.stage}
+        knowing = {name: one for name, one in mine.items() if one.figure(limit.figure) is not None}
+        if not knowing:
+            found.append(limit.judge(next(iter(mine.values()))) if mine else limit.missing())
+        for name, one in knowing.items():
+            verdict = limit.judge(one)
+            found.append(verdict if len(knowing) == 1 else verdict.model_copy(update={"note": f"{name}: {verdict.note}"}))
+    return tuple(found)
 
 
 def regressions(

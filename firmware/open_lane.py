@@ -16,6 +16,7 @@ from pathlib import Path
 
 from firmware import tools
 from firmware.device import find_device
+from firmware.engines.rtl import Timing
 from firmware.project import FirmwareProject
 from firmware.reports.merge import with_device
 from firmware.reports.report import Module, Resources, Stage, SynthesisReport
@@ -127,4 +128,21 @@ def _whole(project: FirmwareProject, parts: tuple[Module, ...], version: str) ->
         clock_ns=project.target.clock_ns, used=used, cells=dict(sorted(cells.items())), modules=parts,
         notes=(f"{used.lut:,} look-up tables after sharing, by rule; {before:,} before any two share one",),
         sources_digest=digest(project.source_digests("rtl")),
+    )  # fmt: skip
+
+
+def with_latency(report: SynthesisReport, timing: Timing) -> SynthesisReport:
+    """The report with the latency that a simulation of the Verilog measured, a new event every clock.
+
+    Raises:
+        ReportError: The measured latency is not the one that the Verilog declares.
+    """
+    if timing.measured_cycles != timing.declared_cycles:
+        raise ReportError(
+            f"the Verilog declares a latency of {timing.declared_cycles} clocks, the simulation shows {timing.measured_cycles}"
+        )
+    elapsed = None if report.clock_ns is None else round(timing.declared_cycles * report.clock_ns, 6)
+    return report.model_copy(
+        update={"latency_cycles": timing.declared_cycles, "latency_min_cycles": timing.declared_cycles, "latency_ns": elapsed,
+                "interval_cycles": 1}
     )  # fmt: skip

@@ -60,7 +60,7 @@ def _module_report(lines: Sequence[str], compiler: str, general: Mapping[str, st
     }  # fmt: skip
     for name in ("Total", "Available"):
         if totals[name].lut is None:
-            raise ReportError(f"the table of utilization has no row {name!r}")
+            raise ReportError(f"the row {name!r} of the table of utilization is missing, or its LUT")
     return SynthesisReport(
         kind=KIND, stage=Stage.HLS, tool=f"{compiler} HLS", **general, clock_ns=clock, achieved_ns=estimated,
         slack_ns=hls_slack(clock, uncertainty, estimated), latency_cycles=worst, latency_min_cycles=best,

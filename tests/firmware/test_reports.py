@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import re
@@ -257,10 +258,8 @@ def test_damaged_reports_give_reports_or_report_errors(name):
         for _ in range(generator.choice((1, 3, 30))):
             place = generator.randrange(len(damaged))
             damaged[place : place + generator.choice((0, 1, 5))] = generator.choice('0-9|+ \n<>{}"[]é\x0c\x00')
-        try:
+        with contextlib.suppress(ReportError):  # anything else is a crash
             parse_report("".join(damaged), name)
-        except ReportError:
-            pass
 
 
 @pytest.mark.parametrize(
@@ -512,7 +511,7 @@ def test_instances_whose_cut_names_are_the_same_are_kept_apart():
     ("old", "new", "message"),
     [("* Version:        2023.1 (Build 1234567 on May  7 2023)\n", "", "Version:' is missing"),
      ("|ap_clk  |  4.00 ns|  3.200 ns|     1.08 ns|\n", "", "no clock"), ("Estimated|", "Guesswork|", "no columns"),
-     ("|      200|", "|      2OO|", "is not a count"), ("|Available            |", "|Present              |", "no row 'Available'"),
+     ("|      200|", "|      2OO|", "is not a count"), ("|Available            |", "|Present              |", "row 'Available' .*missing"),
      ("+ Latency: ", "+ Delay: ", "'Latency' is missing"), ("    * Instance: \n    +", "    +", "lists of instances is missing"),
      ("|Total                |        2|    12|", "|Total                |        2|", "has 5 cells, its header 6")],
 )  # fmt: skip
@@ -571,7 +570,7 @@ def test_utilization_of_three_families(name, stage, part, used, available):
 
 def test_tiles_shares_and_black_boxes():
     report = parse("utilization_7series.rpt")
-    assert (report.used.bram36, report.share("dsp"), report.share("uram")) == (3.5, 1.0, None)
+    assert (report.used.bram36, report.share("dsp")) == (3.5, 1.0)
     assert report.cells == {"FDRE": 655, "LUT3": 402, "CARRY4": 77}
     assert report.notes == ("a black box, of which nothing is counted: secret_core",)
     assert parse("utilization_usp.rpt").used.bram36 == 12.5
@@ -579,20 +578,15 @@ def test_tiles_shares_and_black_boxes():
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
-    [("| Block RAM Tile      | 12.5 |", "| Block RAM Tile      | 12.3 |", "tiles and halves"), ("CLB LUTs ", "ALM LUTs ", "no row of LUTs"),
+    [("| Block RAM Tile | 12.5 |", "| Block RAM Tile | 12.3 |", "tiles and halves"), ("CLB LUTs ", "ALM LUTs ", "no row of LUTs"),
      ("| CLB LUTs                |   20 |", "| CLB LUTs                |      |", "does not say how many"),
      ("1. CLB Logic\n", "1. Logic\n", "section of logic"), ("| Design State : Fully Placed", "| Design State : Unplaced", "is not known"),
      ("| Design       : demo\n", "", "version and the design"), ("| Used | Fixed |", "| Many | Fixed |", "no column Used"),
      ("Copyright notice of a vendor.\n", "| Tool Version : Vivado v.2020.1\n", "2 reports in one file, from the lines 1, 3")],
 )  # fmt: skip
 def test_wrong_utilization(old, new, message):
-    text = ours("utilization_usp.rpt")
-    wanted = re.sub(r" +", " ", old)  # widths are the file's own
-    (found,) = {match for match in re.findall(re.sub(r" +", " +", re.escape(wanted).replace(r"\ ", " ")), text)} or {
-        None
-    }
     with pytest.raises(ReportError, match=message):
-        parse_report(text.replace(found, new), "utilization")
+        parse("utilization_usp.rpt", (old, new))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 ```
 sample -> features -> quantised and float network -> firmware project -> emulation -> performance -> verdict, figures
+                                                     firmware project -> test bench, open synthesis --^
 ```
 
 Every step has a key, the digest of what it reads, and leaves a record with that key and the digests of what it wrote. A
@@ -21,6 +22,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -46,7 +48,7 @@ from trigger.errors import InputError, nearest
 from trigger.files import make_folder, matching, read_json, replacing, write_json, write_text
 from trigger.inputs.contract import InputSpec, standardised
 from trigger.inputs.features import JET_FEATURES, jet_features
-from trigger.verdict import Verdict
+from trigger.verdict import Requirement, Verdict
 
 if TYPE_CHECKING:
     from firmware.emulation import EmulationResult
@@ -102,21 +104,39 @@ def run(chain: Chain) -> Verdict:
     """
     tools.find_tool("g++")  # found missing now, not after the collisions
     tools.verilator()
+    if chain.target.budget.open is not None:
+        tools.yosys()
     make_folder(chain.out)
     sample = features(chain)
     write_text(chain.folder / "recipe.yaml", config.dump(chain.recipe))
     write_text(chain.folder / "target.yaml", config.dump(chain.target))
     train(chain, sample, "quantised")
     record = make_firmware(chain, sample)
-    # Compiling is g++'s work and training ours: side by side.
-    with ThreadPoolExecutor(1) as pool:
-        compiled = pool.submit(_compile, chain, record)
+    # Compiling is g++'s work, synthesis Yosys's, and training ours: side by side.
+    with _ending_together() as pool:
+        compiled, synthesised = pool.submit(_compile, chain, record), pool.submit(synthesize_openly, chain, record)
         train(chain, sample, "float")
         compiled.result()
-    emulation = emulate_project(chain, record)
-    mutation = mutate_project(chain, record, emulation)
-    performance = measure(chain, sample, record, emulation)
-    return conclude(chain, sample, emulation, mutation, performance)
+        emulation = emulate_project(chain, record)
+        mutation = mutate_project(chain, record, emulation)
+        performance = measure(chain, sample, record, emulation)
+        bench = run_test_bench(chain, record)
+        synthesised.result()
+    return conclude(chain, sample, emulation, mutation, performance, bench)
+
+
+@contextmanager
+def _ending_together() -> Iterator[ThreadPoolExecutor]:
+    """Two threads whose programs are ended, and not waited for, when something goes wrong beside them."""
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            yield pool
+        except BaseException as error:
+            tools.interrupted.set()
+            pool.shutdown(cancel_futures=True)
+            if not isinstance(error, KeyboardInterrupt):
+                tools.interrupted.clear()
+            raise
 
 
 # ---------------------------------------------------------------------------------------------------------------- steps
@@ -380,6 +400,38 @@ def _compile(chain: Chain, record: Mapping[str, Any]) -> None:
             one.result()
 
 
+def synthesize_openly(chain: Chain, record: Mapping[str, Any]) -> None:
+    """Synthesise the Verilog by Yosys, once, where the target limits what it may use; the report is kept in the project."""
+    from firmware import open_lane
+    from firmware.reports.report import Stage
+    from firmware.synthesis import report_path
+
+    project = open_project(chain, record)
+    if chain.target.budget.open is None or project.manifest.rtl is None:
+        return
+    path = report_path(project, Stage.OPEN, "rtl")
+
+    def synthesize() -> None:
+        chain.report.say("synthesis by Yosys, beside the rest")
+        open_lane.synthesize(project, chain.workers).save(path)
+
+    key = digest(STEP_FORMAT, version("jetgate"), project.source_digests("rtl"), tools.yosys()[1])
+    step(chain.folder, "open", key, [path], synthesize)
+
+
+def run_test_bench(chain: Chain, record: Mapping[str, Any]) -> Requirement:
+    """The test bench that vendors' simulators run, by g++, once."""
+    from firmware.engines import testbench
+
+    project = open_project(chain, record)
+
+    def run_it() -> dict[str, Any]:
+        return {"requirement": testbench.run(project).requirement().model_dump(mode="json")}
+
+    key = digest(STEP_FORMAT, version("jetgate"), record["digest"])
+    return Requirement.model_validate(step(chain.folder, "testbench", key, [], run_it)["requirement"])
+
+
 def emulate_project(chain: Chain, record: Mapping[str, Any]) -> EmulationResult:
     """Compare the firmware with the reference, once."""
     from firmware.emulation import RANDOM_VECTORS, TIE_VECTORS, EmulationResult, emulate
@@ -516,14 +568,19 @@ def _draw(chain: Chain, sample: FeatureDataset, logits: dict[str, NDArray[np.flo
 
 def conclude(
     chain: Chain, sample: FeatureDataset, emulation: EmulationResult, mutation: Mapping[str, Any] | None,
-    performance: Mapping[str, Any],
+    performance: Mapping[str, Any], bench: Requirement,
 ) -> Verdict:  # fmt: skip
     """Hold everything to what is required, and write it down."""
+    from firmware.budget import judge
     from trigger.app.signoff import requirements
+    from trigger.app.synthesis import latest
 
     firmware = read_json(chain.folder / "steps" / "firmware.json")
+    reports = latest(open_project(chain, firmware), emulation.timing)
     verdict = Verdict(
-        requirements=requirements(chain.recipe, sample, emulation, mutation, performance, firmware["clipped"]),
+        requirements=requirements(
+            chain.recipe, sample, emulation, mutation, performance, firmware["clipped"], (bench, *judge(chain.target, reports)),
+        ),
         synthetic=sample.origin.synthetic,
     )
     write_json(chain.folder / "run.json", _provenance(chain, firmware))
@@ -537,7 +594,7 @@ def _provenance(chain: Chain, firmware: Mapping[str, Any]) -> dict[str, Any]:
         name: read_json(folder / "steps" / f"{name}.json")
         for folder, names in (
             (chain.model_folder, ("features", "quantised", "float")),
-            (chain.folder, ("emulation", "mutation")),
+            (chain.folder, ("emulation", "mutation", "testbench", "open")),
         )
         for name in names
         if (folder / "steps" / f"{name}.json").is_file()

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trigger.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, EXIT_TOOL_FAILED, InputError, JetgateError
+from trigger.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, EXIT_TOOL_FAILED, InputError, JetgateError, nearest
 from trigger.files import read_json
 
 if TYPE_CHECKING:
     from firmware.project import FirmwareProject
     from trigger.app.chain import Chain
-    from trigger.verdict import Requirement
+    from trigger.verdict import Requirement, Verdict
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -35,7 +35,9 @@ Workers = Annotated[
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", help="key.sub=value: change the recipe; may be given again.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output and nothing else there.")]
+ProjectFolder = Annotated[Path, typer.Argument(help="A folder in vivado_projects/.")]
 DEFAULT_TARGET = "vu13p"
+LIMIT_HOURS = 24.0
 CORES = os.cpu_count() or 1
 
 
@@ -146,7 +148,7 @@ def convert(
 
 @app.command()
 def emulate(
-    project: Annotated[Path, typer.Argument(help="A folder in vivado_projects/.")],
+    project: ProjectFolder,
     vectors: Annotated[int | None, typer.Option(min=1, help="Random vectors; 100,000 by default.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random vectors.")] = 1,
     engine: Annotated[list[str] | None, typer.Option(help="integer, cpp or rtl; may be given again; all by default.")] = None,
@@ -205,6 +207,70 @@ def emulate(
     else:
         _print(verdict_table(verdict), *divergence_tables(result.divergences), overall_line(verdict))
     return verdict.exit_status
+
+
+@app.command()
+def synth(
+    project: ProjectFolder,
+    stage: Annotated[str, typer.Option("--stage", "-s", help="hls, cosim, synthesis, implementation, or open (Yosys).")],
+    design: Annotated[str, typer.Option(help="For Vivado: cpp, what HLS makes of the C++, or rtl, our own Verilog.")] = "cpp",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be run, and run nothing.")] = False,
+    hours: Annotated[float, typer.Option(min=0, help="Time limit of each program.")] = LIMIT_HOURS,
+    workers: Workers = CORES, as_json: AsJson = False,
+) -> int:  # fmt: skip
+    """Run a stage of synthesis and hold what it says to the target's budget. An interrupted stage goes on where it was."""
+    from firmware.project import FirmwareProject
+    from trigger.app import synthesis
+    from trigger.app.console import overall_line, verdict_table
+    from trigger.app.report_tables import report_tables
+
+    opened = FirmwareProject.load(project)
+    wanted, chosen = synthesis.stage_named(stage), synthesis.design_named(design)
+    if dry_run:
+        lines = synthesis.planned(opened, wanted, chosen)
+        _print_json({"project": str(project), "commands": lines}) if as_json else _print(*lines)
+        return EXIT_OK
+    findings, report, verdict = synthesis.run_stage(opened, wanted, chosen, hours, workers)
+    if as_json:
+        _print_json({"preflight": [vars(one) for one in findings], "report": report.summary(),
+                     **verdict.model_dump(mode="json", exclude={"synthetic"})})  # fmt: skip
+    else:
+        _print(*report_tables({stage: report}), *_judged(verdict, verdict_table, overall_line))
+    return synthesis.exit_status(verdict)
+
+
+@app.command()
+def report(
+    paths: Annotated[list[Path], typer.Argument(help="Projects of ours, folders of reports, or reports of any tool.")],
+    form: Annotated[str, typer.Option("--format", help="text or md.")] = "text",
+    baseline: Annotated[Path | None, typer.Option(help="An earlier report or folder: fail where a figure got worse.")] = None,
+    tolerance: Annotated[float | None, typer.Option(min=0, help="Percent tolerated, with --baseline; 1 by default.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Hold the reports to the budget of this target.")] = None,
+    as_json: AsJson = False,
+) -> int:  # fmt: skip
+    """Read what tools wrote, of any of their versions, and hold it to a budget or to an earlier report."""
+    from trigger.app import synthesis
+    from trigger.app.console import overall_line, verdict_table
+    from trigger.app.report_tables import report_markdown, report_tables
+
+    if form not in ("text", "md"):
+        raise InputError(f"--format {form!r} is not known; nearest: {nearest(form, ('text', 'md'))}")
+    if baseline is None:
+        _refuse({"--tolerance": tolerance}, "only with --baseline")
+    found = synthesis.read_all(paths)
+    verdict = synthesis.judged(found, budget, baseline, None if tolerance is None else tolerance / 100)
+    if as_json:
+        content = {"reports": {name: one.summary() for name, one in found.items()}}
+        _print_json(content | ({} if verdict is None else verdict.model_dump(mode="json", exclude={"synthetic"})))
+    elif form == "md":
+        sys.stdout.write(report_markdown(found, verdict))
+    else:
+        _print(*report_tables(found), *([] if verdict is None else _judged(verdict, verdict_table, overall_line)))
+    return EXIT_OK if verdict is None else synthesis.exit_status(verdict)
+
+
+def _judged(verdict: Verdict, table: Any, line: Any) -> list[Any]:
+    return [table(verdict), line(verdict)] if verdict.requirements else []
 
 
 def _refuse(options: dict[str, Any], why: str) -> None:

@@ -8,8 +8,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
@@ -70,9 +71,18 @@ class Reporter:
 
             yield update
 
-    def _line(self, text: str, last: bool) -> None:
+    @contextmanager
+    def elapsed(self) -> Iterator[Callable[[str, float], None]]:
+        """A callable `(what, seconds)` that shows what runs and for how long."""
+        if not self.console.is_terminal:
+            yield lambda what, seconds: self._line(f"{what}: {seconds:,.0f} s", False, 60)
+            return
+        with self.console.status("") as status:
+            yield lambda what, seconds: status.update(f"{what}  {timedelta(seconds=int(seconds))}")
+
+    def _line(self, text: str, last: bool, every_s: float = 10) -> None:
         now = time.monotonic()
-        if last or now - self._last_line > 10:
+        if last or now - self._last_line > every_s:
             self._last_line = now
             self.say(text)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def requirements(
     recipe: Recipe, sample: FeatureDataset, emulation: EmulationResult, mutation: Mapping[str, Any] | None,
-    performance: Mapping[str, Any], clipped: Mapping[str, float],
+    performance: Mapping[str, Any], clipped: Mapping[str, float], firmware: tuple[Requirement, ...],
 ) -> tuple[Requirement, ...]:  # fmt: skip
     """Every requirement of a run, decided or shown.
 
@@ -26,6 +26,7 @@ def requirements(
         mutation: What became of faults put into copies; `None` where none were.
         performance: Figures of merit, as `performance.json` has them.
         clipped: For each input the share of values outside its format.
+        firmware: What the test bench and the target's budget say.
     """
     return (
         at_least(
@@ -34,10 +35,9 @@ def requirements(
         _clipping(clipped),
         *emulation.requirements(),
         _mutation(recipe, mutation),
+        *firmware,
         *_physics(recipe, performance, sample.origin.synthetic),
         *_mass_peaks(performance, sample.origin.synthetic),
-        not_measured("synthesis:latency", "none set", required=False, note="no vendor tool was run"),
-        not_measured("synthesis:resources", "none set", required=False, note="no vendor tool was run"),
     )
 
 

@@ -1,0 +1,129 @@
+"""How reports are shown: as tables for a terminal, and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from firmware.reports.report import RESOURCES, SynthesisReport
+from trigger.verdict import Verdict
+
+NOT_KNOWN = "not known"
+SHOWN_MODULES = 12
+
+
+def report_rows(report: SynthesisReport) -> list[tuple[str, str]]:
+    """What a report says, a line a subject."""
+    period = "" if report.clock_ns is None else f"{report.clock_ns:g} ns asked for"
+    reached = "" if report.achieved_ns is None else f"{report.achieved_ns:g} ns reached"
+    slacks = ((report.slack_ns, "setup"), (report.hold_slack_ns, "hold"), (report.pulse_slack_ns, "pulse width"))
+    slack = [f"{name} {value:g} ns" for value, name in slacks if value is not None]
+    met = {True: "met", False: "NOT MET", None: ""}[report.timing_met]
+    latency = [] if report.latency_cycles is None else [f"{report.latency_cycles:,} clocks"]
+    if report.latency_ns is not None and report.latency_crossings is not None:
+        closed = "" if report.timing_met else ", timing not closed"
+        latency.append(f"{report.latency_ns:,.1f} ns ({report.latency_crossings:.2f} bunch crossings{closed})")
+    rows = [
+        ("tool", " ".join(filter(None, [report.tool or NOT_KNOWN, report.version, report.date and f"({report.date})"]))),
+        ("part", report.part or NOT_KNOWN),
+        ("clock", ", ".join(filter(None, [period, reached, met])) or NOT_KNOWN),
+        ("slack", ", ".join(slack) or NOT_KNOWN),
+        ("latency", ", ".join(latency) or NOT_KNOWN),
+        ("interval", NOT_KNOWN if report.interval_cycles is None else f"{report.interval_cycles:,} clocks"),
+    ]
+    if report.passed is not None:
+        rows.append(("test bench", "passed" if report.passed else "FAILED"))
+    if report.power_w is not None:
+        rows.append(("power", f"{report.power_w:g} W"))
+    if report.cells:
+        rows.append(("cells", ", ".join(f"{name} {count:,}" for name, count in report.cells.items())))
+    return rows + [("note", note) for note in report.notes]
+
+
+def resource_rows(report: SynthesisReport) -> list[tuple[str, ...]]:
+    """Resources: name, used, available, share of the device and of one die."""
+    shown: list[tuple[str, ...]] = []
+    for name in RESOURCES:
+        used, there = report.figure(name), getattr(report.available, name)
+        shares = [report.share(name), report.share(name, of_slr=True)]
+        shown.append((
+            name.upper(), NOT_KNOWN if used is None else f"{used:,g}" if isinstance(used, float) else f"{used:,}",
+            NOT_KNOWN if there is None else f"{there:,.0f}",
+            *(NOT_KNOWN if share is None else f"{100 * share:.2f} %" for share in shares),
+        ))  # fmt: skip
+    return shown
+
+
+def module_rows(report: SynthesisReport) -> list[tuple[str, ...]]:
+    """The largest modules: name, latency, interval, resources."""
+    largest = sorted(report.modules, key=lambda one: (-(one.used.lut or 0), one.instance, one.name))[:SHOWN_MODULES]
+    return [
+        (one.instance or one.name, *(NOT_KNOWN if value is None else f"{value:,}" for value in (
+            one.latency_cycles, one.interval_cycles, one.used.lut, one.used.ff, one.used.dsp, one.used.bram18)))
+        for one in largest
+    ]  # fmt: skip
+
+
+_RESOURCE_COLUMNS = ("resource", "used", "available", "of the device", "of one die")
+_MODULE_COLUMNS = ("module", "latency", "interval", "LUT", "FF", "DSP", "BRAM18")
+
+
+def _title(name: str, report: SynthesisReport) -> str:
+    stage = report.stage.label if report.stage else "no stage"
+    return f"{name}: {report.design or 'design not known'}, {stage}"
+
+
+def _more(report: SynthesisReport) -> str:
+    return f"{len(report.modules)} modules, the largest {SHOWN_MODULES}; --json has all"
+
+
+def report_tables(reports: Mapping[str, SynthesisReport]) -> list[Any]:
+    """Reports for a terminal: what each says, its resources, its modules."""
+    shown: list[Any] = []
+    for name, report in reports.items():
+        table = Table(title=_title(name, report), title_justify="left", title_style="bold", show_header=False)
+        table.add_column("")
+        table.add_column("", overflow="fold")
+        for row in report_rows(report):
+            table.add_row(*row)
+        shown.append(table)
+        tables: list[tuple[Sequence[str], Sequence[Sequence[str]]]] = []
+        if report.used.known:
+            tables.append((_RESOURCE_COLUMNS, resource_rows(report)))
+        if report.modules:
+            tables.append((_MODULE_COLUMNS, module_rows(report)))
+        for columns, rows in tables:
+            table = Table(header_style="bold")
+            for column in columns:
+                table.add_column(column, justify="left" if column == columns[0] else "right", overflow="fold")
+            for cells in rows:
+                table.add_row(*cells)
+            shown.append(table)
+        if len(report.modules) > SHOWN_MODULES:
+            shown.append(_more(report))
+    return shown
+
+
+def report_markdown(reports: Mapping[str, SynthesisReport], verdict: Verdict | None) -> str:
+    """Reports and a verdict as Markdown, for a merge request or a log book."""
+    parts = []
+    for name, report in reports.items():
+        parts.append(f"## {_title(name, report)}\n\n{_markdown(('', ''), report_rows(report))}")
+        if report.used.known:
+            parts.append(_markdown(_RESOURCE_COLUMNS, resource_rows(report)))
+        if report.modules:
+            more = f"\n{_more(report)}\n" if len(report.modules) > SHOWN_MODULES else ""
+            parts.append(_markdown(_MODULE_COLUMNS, module_rows(report)) + more)
+    if verdict is not None:
+        rows = [(one.name, str(one.status), "" if one.figure is None else f"{one.figure:g}", one.limit,
+                 "yes" if one.required else "no", one.note) for one in verdict.requirements]  # fmt: skip
+        table = _markdown(("requirement", "status", "figure", "limit", "required", "note"), rows)
+        parts.append(f"## Verdict: {verdict.overall}\n\n{table}")
+    return "\n".join(parts)
+
+
+def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)

@@ -1,0 +1,183 @@
+"""What `jetgate synth` and `jetgate report` do, between the command line and the firmware's room."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from firmware import budget, open_lane, synthesis, tools
+from firmware.estimates import estimate
+from firmware.preflight import Finding, preflight
+from firmware.project import FirmwareProject
+from firmware.reports.merge import with_device
+from firmware.reports.read import read_report, reports_in
+from firmware.reports.report import Stage, SynthesisReport
+from firmware.synthesis import Design
+from firmware.target import load_target
+from trigger.app.console import Reporter, start_keras
+from trigger.errors import EXIT_OK, InputError, ReportError, nearest
+from trigger.files import read_json
+from trigger.verdict import Requirement, Verdict
+
+if TYPE_CHECKING:
+    from firmware.engines.rtl import Timing
+
+STAGES = (*synthesis.VENDOR_STAGES, Stage.OPEN)
+
+
+def stage_named(name: str) -> Stage:
+    """The stage of that name.
+
+    Raises:
+        InputError: There is none.
+    """
+    if name not in STAGES:
+        raise InputError(f"--stage {name!r} is not known; nearest: {nearest(name, STAGES, len(STAGES))}")
+    return Stage(name)
+
+
+def design_named(name: str) -> Design:
+    """The design of that name.
+
+    Raises:
+        InputError: There is none.
+    """
+    if name not in ("cpp", "rtl"):
+        raise InputError(f"--design {name!r} is not known; it is 'cpp', what HLS makes of the C++, or 'rtl', our own Verilog")
+    return cast(Design, name)
+
+
+def planned(project: FirmwareProject, stage: Stage, design: Design) -> list[str]:
+    """Exactly what would be run, as one would type it; nothing is looked for."""
+    if stage is Stage.OPEN:
+        command, version = tools.yosys()
+        return [f"cd {project.folder}", f"# Yosys {version}, once a module of rtl/src:", " ".join([*command, "SCRIPT.ys"])]
+    commands = synthesis.plan(project, stage, design, synthesis.default_flow(project))
+    return [f"cd {project.folder}", *(command.shown() for command in commands)]
+
+
+def run_stage(
+    project: FirmwareProject, stage: Stage, design: Design, hours: float, workers: int
+) -> tuple[tuple[Finding, ...], SynthesisReport, Verdict]:
+    """Preflight, the stage itself, and the target's budget for it.
+
+    Raises:
+        InputError: The preflight found that it would be in vain.
+        ToolError: A tool is missing or failed.
+    """
+    console = Reporter()
+    findings = preflight(project)
+    for finding in findings:
+        if not finding.fatal:
+            console.say(f"[yellow]{finding.subject}: {finding.sentence}[/]")
+    if any(finding.fatal for finding in findings):
+        raise InputError("\n".join(f"{one.subject}: {one.sentence}" for one in findings if one.fatal))
+    requirements: list[Requirement] = []
+    if stage is Stage.OPEN:
+        report, requirements = _open(project, workers, console)
+    else:
+        with console.elapsed() as tick:
+            report = synthesis.synthesize(project, stage, design, hours, tick)
+    judged_by = budget.judge(project.target, {str(stage): report}, [stage])
+    return findings, report, Verdict(requirements=(*requirements, *judged_by))
+
+
+def _open(project: FirmwareProject, workers: int, console: Reporter) -> tuple[SynthesisReport, list[Requirement]]:
+    """Everything that needs no licence: the test bench, synthesis by Yosys, and the latency by simulation."""
+    from firmware.emulation import Truth
+    from firmware.engines import rtl, testbench
+
+    console.say("test bench, compiled by g++")
+    bench = testbench.run(project)
+    with console.progress("Yosys") as progress:
+        report = open_lane.synthesize(project, workers, progress)
+    console.say("latency of the Verilog, by Verilator")
+    start_keras()
+    timed = open_lane.with_latency(report, rtl.measure(project, Truth.of(project).circuit))
+    timed.save(synthesis.report_path(project, Stage.OPEN, "rtl"))
+    return timed, [bench.requirement()]
+
+
+def read_all(paths: Sequence[Path]) -> dict[str, SynthesisReport]:
+    """Every report of the paths by its name: of our projects what is kept there and the estimate without a tool, of folders
+    whatever is recognised, of files what they are.
+
+    Raises:
+        ReportError: One is cut off, stale, or no report.
+    """
+    found: dict[str, SynthesisReport] = {}
+    for path in paths:
+        if (path / "manifest.json").is_file():
+            project = FirmwareProject.load(path)
+            found |= {f"{path.name}/{one.stem}": report for one, report in synthesis.saved_reports(project).items()}
+            found[f"{path.name}/estimate"] = estimate(project)
+        elif path.is_dir():
+            found |= {str(one): report for one, report in reports_in(path).items()}
+        else:
+            found[str(path)] = _read_one(path)
+    return {name: with_device(report) for name, report in found.items()}
+
+
+def _read_one(path: Path) -> SynthesisReport:
+    """A report of a tool, or one that jetgate kept as JSON."""
+    if path.suffix == ".json" and path.is_file():
+        content = read_json(path)
+        if isinstance(content, dict) and {"kind", "stage", "used"} <= content.keys():
+            return SynthesisReport.load(path)
+    return read_report(path)
+
+
+def judged(
+    reports: Mapping[str, SynthesisReport], target: str | None, baseline: Path | None, tolerance: float | None
+) -> Verdict | None:
+    """The verdict over a budget and an earlier report; `None` where neither is asked for.
+
+    Raises:
+        InputError: There is nothing in the earlier reports to compare with.
+    """
+    requirements: list[Requirement] = []
+    if target is not None:
+        wanted = load_target(target)
+        requirements += budget.judge(wanted, reports)
+        if not requirements:
+            raise InputError(f"target {wanted.name!r} has no budget: there is nothing to hold the reports to")
+    if baseline is not None:
+        requirements += _regressions(reports, baseline, budget.TOLERANCE if tolerance is None else tolerance)
+    return Verdict(requirements=tuple(requirements)) if target is not None or baseline is not None else None
+
+
+def _regressions(reports: Mapping[str, SynthesisReport], baseline: Path, tolerance: float) -> list[Requirement]:
+    """Each report against the earlier one of the same kind, stage and design."""
+    earlier = read_all([baseline])
+    found: list[Requirement] = []
+    for name, now in reports.items():
+        same = [one for one in earlier.values() if (one.kind, one.stage, one.design) == (now.kind, now.stage, now.design)]
+        if len(same) > 1:
+            raise InputError(f"{baseline}: {len(same)} earlier reports are like {name}; name one of them")
+        for before in same:
+            found += [
+                one.model_copy(update={"note": f"{name}: {one.note}"}) if len(reports) > 1 else one
+                for one in budget.regressions(now, before, tolerance)
+            ]
+    if not found:
+        kinds = ", ".join(f"{one.kind} of {one.design or 'an unknown design'} ({one.stage})" for one in earlier.values())
+        raise ReportError(f"{baseline}: no report in it is of the same kind, stage and design as those now; it has {kinds}")
+    return found
+
+
+def exit_status(verdict: Verdict) -> int:
+    """Of a verdict in which, unlike in a run's, nothing need be required."""
+    return verdict.exit_status if any(one.required for one in verdict.requirements) else EXIT_OK
+
+
+def latest(project: FirmwareProject, timing: Timing | None) -> dict[str, SynthesisReport]:
+    """The reports that are kept in a project, with the latency that was simulated just now.
+
+    Raises:
+        ReportError: One is stale.
+    """
+    found = {path.stem: report for path, report in synthesis.saved_reports(project).items()}
+    if timing is not None and "open" in found:
+        found["open"] = open_lane.with_latency(found["open"], timing)
+    return found
