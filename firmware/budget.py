@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from firmware.device import same_part
 from firmware.reports.report import RESOURCES, Stage, SynthesisReport
 from firmware.target import Budget, Limits, Target
 from trigger.errors import InputError
@@ -49,15 +50,21 @@ class Limit:
         """
         if report.stage is not self.stage:
             raise InputError(f"{self.name} cannot be judged by a report of the stage {report.stage}")
+        if not report.whole:
+            return self._not_known(f"of a part of the design only: {'; '.join(report.notes)}")
         if self.figure == "slack_ns":
-            return at_least(self.name, report.worst_slack_ns, self.bound, required=self.required, note=_slack_note(report))
+            return at_least(
+                self.name, report.worst_slack_ns, self.bound, required=self.required, note=_slack_note(report)
+            )
         figure, note = report.figure(self.figure), "; ".join([_tool(report), *_note(self.figure, report)])
         share = report.share(self.figure, of_slr=self.of == "SLR") if self.of else None
         if figure is None or (self.of and share is None):
             return self._not_known(f"not known; {note}")
         if share is None:
             return at_most(self.name, figure, self.bound, required=self.required, note=note)
-        found = at_most(self.name, 100 * share, 100 * self.bound, required=self.required, note=f"{figure:,g} used; {note}")
+        found = at_most(
+            self.name, 100 * share, 100 * self.bound, required=self.required, note=f"{figure:,g} used; {note}"
+        )
         return found.model_copy(update={"limit": self._limit()})
 
     def missing(self) -> Requirement:
@@ -113,13 +120,13 @@ def judge(
             found.append(limit.judge(next(iter(mine.values()))) if mine else limit.missing())
         for name, one in knowing.items():
             verdict = limit.judge(one)
-            found.append(verdict if len(knowing) == 1 else verdict.model_copy(update={"note": f"{name}: {verdict.note}"}))
+            found.append(
+                verdict if len(knowing) == 1 else verdict.model_copy(update={"note": f"{name}: {verdict.note}"})
+            )
     return tuple(found)
 
 
-def regressions(
-    now: SynthesisReport, before: SynthesisReport, tolerance: float = TOLERANCE
-) -> tuple[Requirement, ...]:
+def regressions(now: SynthesisReport, before: SynthesisReport, tolerance: float = TOLERANCE) -> tuple[Requirement, ...]:
     """Each figure that both reports know, which may not have become worse.
 
     Args:
@@ -132,7 +139,7 @@ def regressions(
     """
     if now.stage is not before.stage or now.stage is None:
         raise InputError(f"a report of the stage {now.stage} cannot be compared with one of the stage {before.stage}")
-    if now.part and before.part and now.part != before.part:
+    if now.part and before.part and not same_part(now.part, before.part):
         raise InputError(f"a report for {now.part} cannot be compared with one for {before.part}")
     found = []
     for figure in (*FIGURES, *RESOURCES):
@@ -140,7 +147,9 @@ def regressions(
         if figure in ("bram36", "latency_crossings") or earlier is None:  # the first two follow from others
             continue
         note = f"{earlier:,g} before, {100 * tolerance:g} % more is tolerated"
-        found.append(at_most(f"baseline:{now.stage}:{figure}", now.figure(figure), earlier * (1 + tolerance), note=note))
+        found.append(
+            at_most(f"baseline:{now.stage}:{figure}", now.figure(figure), earlier * (1 + tolerance), note=note)
+        )
     if before.worst_slack_ns is not None:
         margin = tolerance * (before.clock_ns or 0.0)
         found.append(at_least(
@@ -158,7 +167,11 @@ def _tool(report: SynthesisReport) -> str:
 
 
 def _note(figure: str, report: SynthesisReport) -> list[str]:
-    if figure in ("latency_ns", "latency_crossings") and report.latency_cycles is not None and report.clock_ns is not None:
+    if (
+        figure in ("latency_ns", "latency_crossings")
+        and report.latency_cycles is not None
+        and report.clock_ns is not None
+    ):
         closed = report.stage in _CLOSED and report.timing_met
         return [f"{report.latency_cycles} x {report.clock_ns:g} ns" + ("" if closed else ": timing not closed")]
     if figure == "lut" and report.stage is Stage.OPEN:

@@ -143,6 +143,12 @@ def find_device(part: str) -> Device:
     )
 
 
+def same_part(one: str, other: str) -> bool:
+    """Whether two spellings may be of one part: tools leave out `xc`, dashes, and what stands at the end."""
+    first, second = (re.sub(r"^xc|-", "", part.lower()) for part in (one, other))
+    return first.startswith(second) or second.startswith(first)
+
+
 def reported_device(part: str | None) -> Device | None:
     """The device of a part as a report spells it: without `xc`, without a speed grade; `None` where it is not known."""
     spelled = (part or "").lower()

@@ -80,7 +80,9 @@ def estimate(project: FirmwareProject) -> SynthesisReport:
     """Look-up tables and registers of the Verilog as alkaid counts them; bit operations in the notes."""
     rtl = project.manifest.rtl
     bits = sum(layer.bit_operations for layer in multiplications(project))
-    notes = [f"{bits:,} effective bit operations: about LUT + 55 DSP of an unrolled design by HLS; its error is not published"]
+    notes = [
+        f"{bits:,} effective bit operations: about LUT + 55 DSP of an unrolled design by HLS; its error is not published"
+    ]
     if rtl is not None:
         notes.insert(0, f"look-up tables by alkaid's cost, mean error {100 * COST_ERROR:g} % on twenty routed designs")
     used = Resources() if rtl is None else Resources(lut=round(rtl.cost), ff=rtl.registers)

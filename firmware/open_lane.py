@@ -75,7 +75,9 @@ def synthesize(project: FirmwareProject, jobs: int = 1, progress: Progress | Non
             steps = (_REGISTERS if name == rtl.top else _STAGE).format(family=family, name=name)
             read, write = f"read_verilog -sv {files}", f"write_json {netlist.relative_to(project.folder)}"
             script.write_text(f"{read}\nhierarchy -check -top {name}\n{steps}{write}\n", encoding="utf-8")
-            tools.run([*command, str(script.relative_to(project.folder))], project.folder, folder / f"{name}.log", TIMEOUT_S)
+            tools.run(
+                [*command, str(script.relative_to(project.folder))], project.folder, folder / f"{name}.log", TIMEOUT_S
+            )
             write_json(counted, _counted(netlist, name).model_dump(mode="json"))
             netlist.unlink()
         return Module.model_validate(read_json(counted))
@@ -108,7 +110,9 @@ def _counted(netlist: Path, name: str) -> Module:
     except (OSError, ValueError, KeyError) as error:
         raise ReportError(f"{netlist}: Yosys left no netlist of the module {name!r}") from error
     types = Counter(cell["type"] for cell in module["cells"].values())
-    cells = {kind: count for kind, count in sorted(types.items()) if kind not in _IGNORED and not kind.startswith("logic")}
+    cells = {
+        kind: count for kind, count in sorted(types.items()) if kind not in _IGNORED and not kind.startswith("logic")
+    }
     left = [kind for kind in cells if kind.startswith("$")]
     if left:
         raise ReportError(f"{netlist}: Yosys left {', '.join(left)}, which is no primitive of the part")

@@ -53,7 +53,9 @@ def _unrolling(project: FirmwareProject, layers: tuple[Multiplications, ...]) ->
 def _reuse(project: FirmwareProject, layers: tuple[Multiplications, ...]) -> list[Finding]:
     """The factors as the sources have them now; the conversion refuses those that a layer cannot have."""
     text = (project.folder / "firmware" / "parameters.h").read_text(encoding="utf-8")
-    factors = re.findall(r"^// (\w+)\nstruct \w+ : nnet::\w+ \{.*?reuse_factor = (\d+);", text, re.MULTILINE | re.DOTALL)
+    factors = re.findall(
+        r"^// (\w+)\nstruct \w+ : nnet::\w+ \{.*?reuse_factor = (\d+);", text, re.MULTILINE | re.DOTALL
+    )
     weights = {layer.layer: layer.weights for layer in layers}
     return [
         Finding(True, name, f"a reuse factor of {factor} does not divide its {weights[name]:,} multiplications")
@@ -72,7 +74,9 @@ def _widths(project: FirmwareProject, device: Device, layers: tuple[Multiplicati
             ))  # fmt: skip
     wide, narrow = device.multiplier
     for layer in layers:
-        widths = sorted((layer.weight.width + (not layer.weight.signed), layer.source.width + (not layer.source.signed)))
+        widths = sorted(
+            (layer.weight.width + (not layer.weight.signed), layer.source.width + (not layer.source.signed))
+        )
         if widths[1] > wide or widths[0] > narrow:
             found.append(Finding(
                 False, layer.layer, f"{widths[0]} x {widths[1]} bits do not fit the {narrow} x {wide} multiplier of a DSP slice: "
@@ -97,5 +101,9 @@ def _size(project: FirmwareProject, device: Device) -> list[Finding]:
     if lut is None or lut <= device.lut // device.slr:
         return []
     if lut > device.lut:
-        return [Finding(True, "size", f"about {lut:,} look-up tables are expected, the {device.name} has {device.lut:,}")]
-    return [Finding(False, "size", f"about {lut:,} look-up tables are expected, more than one of the {device.slr} dies has")]
+        return [
+            Finding(True, "size", f"about {lut:,} look-up tables are expected, the {device.name} has {device.lut:,}")
+        ]
+    return [
+        Finding(False, "size", f"about {lut:,} look-up tables are expected, more than one of the {device.slr} dies has")
+    ]

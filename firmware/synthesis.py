@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from firmware import tools
+from firmware.device import same_part
 from firmware.project import FirmwareProject
 from firmware.reports.merge import merged, with_device
 from firmware.reports.read import read_report
@@ -94,7 +95,11 @@ def plan(project: FirmwareProject, stage: Stage, design: Design, flow: Flow) -> 
         return (*hls, _hls(flow, "cosim", ((f"hls/*/sim/report/{project.manifest.top}_cosim.rpt",),)))
     before = hls if design == "cpp" else ()
     synthesis = _vivado("synthesis", design, "synth")
-    return (*before, synthesis) if stage is Stage.SYNTHESIS else (*before, synthesis, _vivado("implementation", design, "routed"))
+    return (
+        (*before, synthesis)
+        if stage is Stage.SYNTHESIS
+        else (*before, synthesis, _vivado("implementation", design, "routed"))
+    )
 
 
 def _csynth_reports(project: FirmwareProject) -> tuple[tuple[str, ...], ...]:
@@ -166,7 +171,11 @@ def require_release(program: str, wanted: str | None, between: tuple[str, str] =
 
 
 def synthesize(
-    project: FirmwareProject, stage: Stage, design: Design = "cpp", limit_hours: float = LIMIT_HOURS, tick: Tick | None = None
+    project: FirmwareProject,
+    stage: Stage,
+    design: Design = "cpp",
+    limit_hours: float = LIMIT_HOURS,
+    tick: Tick | None = None,
 ) -> SynthesisReport:
     """Run a stage and read what the tools wrote.
 
@@ -290,10 +299,10 @@ def _finished(
         ReportError: It is of another design, part or stage.
     """
     expected = {"design": project.manifest.top, "part": project.target.part}
-    for name, wanted in expected.items():
-        found = getattr(report, name)
-        if found is not None and found.replace("-", "") != wanted.replace("-", ""):
-            raise ReportError(f"the report is of the {name} {found!r}, the project of {wanted!r}")
+    if report.design is not None and report.design != expected["design"]:
+        raise ReportError(f"the report is of the design {report.design!r}, the project of {expected['design']!r}")
+    if report.part is not None and not same_part(report.part, expected["part"]):
+        raise ReportError(f"the report is of the part {report.part!r}, the project of {expected['part']!r}")
     if report.stage is not stage:
         raise ReportError(f"the report is of the stage {report.stage}, {stage} was asked for")
     if report.passed is False:
@@ -303,7 +312,9 @@ def _finished(
     rtl = project.manifest.rtl
     if report.clock_ns is None:
         update["clock_ns"] = project.target.clock_ns
-    if report.latency_cycles is None and design == "rtl" and rtl is not None:  # what it declares, and `emulate` measures
+    if (
+        report.latency_cycles is None and design == "rtl" and rtl is not None
+    ):  # what it declares, and `emulate` measures
         update |= {"latency_cycles": rtl.latency_cycles, "interval_cycles": 1}
     if report.latency_cycles is None and estimate is not None:
         update |= {"latency_cycles": estimate.latency_cycles, "interval_cycles": estimate.interval_cycles}
@@ -350,6 +361,8 @@ def saved_reports(project: FirmwareProject) -> dict[Path, SynthesisReport]:
         report = SynthesisReport.load(path)
         design: Design = "rtl" if path.stem.endswith("-rtl") else "cpp"
         if report.stage is None or report.sources_digest != sources_digest(project, report.stage, design):
-            raise ReportError(f"{path}: stale: it was made of other sources than those in the project now; run the stage again")
+            raise ReportError(
+                f"{path}: stale: it was made of other sources than those in the project now; run the stage again"
+            )
         found[path] = report
     return found

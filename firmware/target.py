@@ -185,7 +185,9 @@ class Target(Settings):
     @classmethod
     def _a_period(cls, clock_ns: float) -> float:
         if clock_ns > SLOWEST_NS:
-            raise ValueError(f"a period of {clock_ns:g} ns; if {clock_ns:g} MHz are meant, right would be {1e3 / clock_ns:.4f}")
+            raise ValueError(
+                f"a period of {clock_ns:g} ns; if {clock_ns:g} MHz are meant, right would be {1e3 / clock_ns:.4f}"
+            )
         return clock_ns
 
     @field_validator("part")

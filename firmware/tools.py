@@ -153,23 +153,21 @@ def look_up(name: str) -> Tool:
     path = shutil.which(name)
     if path is None:
         return Tool(name, None, None)
+    return Tool(name, path, _says(path, "-version" if name in _ONE_DASH else "--version", Path(path).stat().st_mtime_ns))
+
+
+@cache
+def _says(path: str, option: str, _: int) -> str | None:
+    """What a program says of its version; a vendor's takes seconds for that, so it is asked once while it is unchanged."""
     try:
         answer = subprocess.run(
-            [path, "-version" if name in _ONE_DASH else "--version"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            stdin=subprocess.DEVNULL,
+            [path, option], capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL
         )
     except (OSError, subprocess.TimeoutExpired):
-        return Tool(name, path, None)
-    lines = [
-        line
-        for line in (answer.stdout or answer.stderr).splitlines()
-        if re.search(r"\d\.\d", line) and "Limit" not in line
-    ]
-    return Tool(name, path, lines[0].strip() if answer.returncode == 0 and lines else None)
+        return None
+    lines = (answer.stdout or answer.stderr).splitlines()
+    said = [line.strip() for line in lines if re.search(r"\d\.\d", line) and "Limit" not in line]
+    return said[0] if answer.returncode == 0 and said else None
 
 
 def vendor_version(name: str) -> str | None:

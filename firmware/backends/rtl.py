@@ -70,7 +70,11 @@ def write(model: keras.Model, wire: FixedPoint, target: Target, top: str, folder
             raise
         except Exception as error:  # whatever its passes did not expect
             raise UnsupportedError(f"alkaid cannot convert this network: {error}") from error
-    for leftover in ("sim", f"src/{top}_wrapper.v", "build_vivado_prj.tcl"):  # its own emulation and build; ours replace them
+    for leftover in (
+        "sim",
+        f"src/{top}_wrapper.v",
+        "build_vivado_prj.tcl",
+    ):  # its own emulation and build; ours replace them
         path = folder / leftover
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     for program in (folder / "model").glob("*.gz"):  # the same bytes every time: without the time of writing

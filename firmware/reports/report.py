@@ -113,7 +113,7 @@ class SynthesisReport(BaseModel):
         part: The part, as the tool spells it.
         date: When it was written, as the tool spells it.
         clock_ns: Clock period asked for.
-        achieved_ns: Clock period that the tool expects to reach, or reached.
+        achieved_ns: Clock period that the tool expects to reach, or reached, by setup: pulse widths may need a longer one.
         slack_ns: Worst setup slack; for HLS estimates the clock less its uncertainty and the estimated period.
         hold_slack_ns: Worst hold slack.
         pulse_slack_ns: Worst slack of pulse widths: a clock that is too fast for the device's own cells fails here alone.
@@ -123,6 +123,7 @@ class SynthesisReport(BaseModel):
         latency_ns: Worst latency, where the tool gives it in time or a clock is known.
         interval_cycles: Clocks between two events that it can take, the worst.
         passed: What a simulation said of the test bench.
+        whole: Whether the figures are of the whole design: not of some cells or regions, and without black boxes.
         used: What the design uses.
         available: What the device has.
         available_slr: What one of its dies has.
@@ -153,6 +154,7 @@ class SynthesisReport(BaseModel):
     latency_ns: float | None = None
     interval_cycles: int | None = None
     passed: bool | None = None
+    whole: bool = True
     used: Resources = Resources()
     available: Resources = Resources()
     available_slr: Resources = Resources()

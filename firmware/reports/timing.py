@@ -69,7 +69,7 @@ def _slacks(lines: Sequence[str]) -> tuple[float | None, float | None, float | N
     if len(names) != len(values):
         raise ReportError(f"the row of the design timing summary has {len(values)} numbers, {len(names)} are right")
     row = dict(zip(names, values, strict=True))
-    return number(row["WNS(ns)"]), number(row.get("WHS(ns)")), number(row.get("WPWS(ns)"))
+    return number(row.get("WNS(ns)")), number(row.get("WHS(ns)")), number(row.get("WPWS(ns)"))
 
 
 def _met(lines: Sequence[str]) -> bool | None:

@@ -51,10 +51,11 @@ def parse(text: str) -> SynthesisReport:
         Resources(**{name: (_half_tiles if name == "bram18" else count)(row.get(column)) for name, row in rows.items()})
         for column in ("Used", "Available")
     )
-    boxes = tuple(f"a black box, of which nothing is counted: {name}" for name in _counts(lines, "Black Boxes"))
+    boxes = (f"a black box, of which nothing is counted: {name}" for name in _counts(lines, "Black Boxes"))
+    notes = (*notes_of_part(lines), *boxes)
     return SynthesisReport(
         kind=KIND, **header, used=used, available=available, cells=_counts(lines, "Primitives"),
-        notes=(*notes_of_part(lines), *boxes),
+        notes=notes, whole=not notes,
     )  # fmt: skip
 
 
@@ -123,10 +124,8 @@ def _hierarchical(lines: Sequence[str], header: dict[str, Any]) -> SynthesisRepo
     if "Total LUTs" not in table.names or "FFs" not in table.names:
         raise ReportError("the table of utilization by hierarchy has no column Total LUTs or FFs")
     used = Resources() if top is None else _by_column(table.names, top)
-    notes = () if top is not None else ("there is no total",)
-    return SynthesisReport(
-        kind=HIERARCHICAL, **header, used=used, modules=tuple(modules), notes=(*notes_of_part(lines), *notes)
-    )
+    notes = (*notes_of_part(lines), *(() if top is not None else ("there is no total",)))
+    return SynthesisReport(kind=HIERARCHICAL, **header, used=used, modules=tuple(modules), notes=notes, whole=not notes)
 
 
 def _by_column(names: Sequence[str], cells: Sequence[str]) -> Resources:

@@ -3,8 +3,8 @@
 A slice's look-up table has six inputs, or is two of at most five that see the same five signals. Yosys counts tables before they
 share one; how many do is decided when a design is placed, so what is given here is an estimate with a rule:
 
-1. The table that feeds the select input of a carry is one look-up table; a select signal without a table needs one to pass
-   through.
+1. Every place of a carry whose select input is a signal needs a look-up table of its own: the one that feeds it, again where it
+   feeds several, or one to pass through.
 2. A table that feeds nothing but the carry's data input next to such a table shares it, if both see no more than five signals.
 3. Inverters count as tables of one input.
 4. Of the rest, two tables share one wherever they see no more than five signals together; each that is left over counts.
@@ -216,18 +216,18 @@ def packed_luts(module: dict[str, Any]) -> int:
     net = _read_netlist(module)
     selects: set[str] = set()
     folded: set[str] = set()
-    passing = 0
+    places = 0
     for carry in net.carries:
         for select, data in zip(carry["S"], carry["DI"], strict=True):
             if isinstance(select, str):
                 continue  # a constant
+            places += 1
             table = net.driver.get(select)
             if table is None:
-                passing += 1
-            else:
-                selects.add(table)
+                continue
+            selects.add(table)
             beside = None if isinstance(data, str) else net.driver.get(data)
-            if table is None or beside is None or net.readers[data] != ["DI"] or data in net.outputs:
+            if beside is None or net.readers[data] != ["DI"] or data in net.outputs:
                 continue
             if len(net.inputs[table] | net.inputs[beside]) <= SHARED_INPUTS:
                 folded.add(beside)
@@ -235,7 +235,7 @@ def packed_luts(module: dict[str, Any]) -> int:
     memory = sum(
         _luts(cell["type"]) for cell in module["cells"].values() if not re.fullmatch(r"LUT\d|INV", cell["type"])
     )
-    return len(selects) + passing + memory + _paired(rest)
+    return places + memory + _paired(rest)
 
 
 def _read_netlist(module: dict[str, Any]) -> _Netlist:
@@ -254,7 +254,7 @@ def _read_netlist(module: dict[str, Any]) -> _Netlist:
         if cell["type"] in ("CARRY4", "CARRY8"):
             net.carries.append(wires)
         for pin, bits in wires.items():
-            if cell["port_directions"].get(pin) == "input":
+            if cell.get("port_directions", {}).get(pin) == "input":
                 for bit in bits:
                     if not isinstance(bit, str):
                         net.readers[bit].append(pin)

@@ -579,7 +579,13 @@ def conclude(
     reports = latest(open_project(chain, firmware), emulation.timing)
     verdict = Verdict(
         requirements=requirements(
-            chain.recipe, sample, emulation, mutation, performance, firmware["clipped"], (bench, *judge(chain.target, reports)),
+            chain.recipe,
+            sample,
+            emulation,
+            mutation,
+            performance,
+            firmware["clipped"],
+            (bench, *judge(chain.target, reports)),
         ),
         synthetic=sample.origin.synthetic,
     )

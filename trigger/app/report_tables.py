@@ -26,7 +26,10 @@ def report_rows(report: SynthesisReport) -> list[tuple[str, str]]:
         closed = "" if report.timing_met else ", timing not closed"
         latency.append(f"{report.latency_ns:,.1f} ns ({report.latency_crossings:.2f} bunch crossings{closed})")
     rows = [
-        ("tool", " ".join(filter(None, [report.tool or NOT_KNOWN, report.version, report.date and f"({report.date})"]))),
+        (
+            "tool",
+            " ".join(filter(None, [report.tool or NOT_KNOWN, report.version, report.date and f"({report.date})"])),
+        ),
         ("part", report.part or NOT_KNOWN),
         ("clock", ", ".join(filter(None, [period, reached, met])) or NOT_KNOWN),
         ("slack", ", ".join(slack) or NOT_KNOWN),

@@ -44,7 +44,9 @@ def design_named(name: str) -> Design:
         InputError: There is none.
     """
     if name not in ("cpp", "rtl"):
-        raise InputError(f"--design {name!r} is not known; it is 'cpp', what HLS makes of the C++, or 'rtl', our own Verilog")
+        raise InputError(
+            f"--design {name!r} is not known; it is 'cpp', what HLS makes of the C++, or 'rtl', our own Verilog"
+        )
     return cast(Design, name)
 
 
@@ -52,7 +54,11 @@ def planned(project: FirmwareProject, stage: Stage, design: Design) -> list[str]
     """Exactly what would be run, as one would type it; nothing is looked for."""
     if stage is Stage.OPEN:
         command, version = tools.yosys()
-        return [f"cd {project.folder}", f"# Yosys {version}, once a module of rtl/src:", " ".join([*command, "SCRIPT.ys"])]
+        return [
+            f"cd {project.folder}",
+            f"# Yosys {version}, once a module of rtl/src:",
+            " ".join([*command, "SCRIPT.ys"]),
+        ]
     commands = synthesis.plan(project, stage, design, synthesis.default_flow(project))
     return [f"cd {project.folder}", *(command.shown() for command in commands)]
 
@@ -152,7 +158,9 @@ def _regressions(reports: Mapping[str, SynthesisReport], baseline: Path, toleran
     earlier = read_all([baseline])
     found: list[Requirement] = []
     for name, now in reports.items():
-        same = [one for one in earlier.values() if (one.kind, one.stage, one.design) == (now.kind, now.stage, now.design)]
+        same = [
+            one for one in earlier.values() if (one.kind, one.stage, one.design) == (now.kind, now.stage, now.design)
+        ]
         if len(same) > 1:
             raise InputError(f"{baseline}: {len(same)} earlier reports are like {name}; name one of them")
         for before in same:
@@ -161,8 +169,12 @@ def _regressions(reports: Mapping[str, SynthesisReport], baseline: Path, toleran
                 for one in budget.regressions(now, before, tolerance)
             ]
     if not found:
-        kinds = ", ".join(f"{one.kind} of {one.design or 'an unknown design'} ({one.stage})" for one in earlier.values())
-        raise ReportError(f"{baseline}: no report in it is of the same kind, stage and design as those now; it has {kinds}")
+        kinds = ", ".join(
+            f"{one.kind} of {one.design or 'an unknown design'} ({one.stage})" for one in earlier.values()
+        )
+        raise ReportError(
+            f"{baseline}: no report in it is of the same kind, stage and design as those now; it has {kinds}"
+        )
     return found
 
 
