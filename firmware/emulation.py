@@ -26,7 +26,7 @@ from firmware.vectors import Vectors
 from trigger.errors import InputError
 from trigger.files import read_json, write_json
 from trigger.fixed_point import Codes, Values
-from trigger.verdict import Requirement, Verdict, at_most, equal_to, not_measured
+from trigger.verdict import Requirement, Verdict, at_most, not_measured
 
 if TYPE_CHECKING:
     import keras
@@ -124,12 +124,7 @@ class EmulationResult:
         """No code of any engine differs, the Verilog's latency is the declared one, no accumulator overflowed."""
         found = [self._bits(engine) for engine in dict.fromkeys(one.engine for one in self.agreements)]
         if self.timing is not None:
-            cycles = self.timing.declared_cycles
-            note = (
-                f"simulated, {self.timing.events} events, one every clock; {cycles} x {self.clock_ns:g} ns = "
-                f"{cycles * self.clock_ns:.1f} ns if the target's clock is met: timing not closed"
-            )
-            found.append(equal_to("latency:rtl", self.timing.measured_cycles, cycles, note=note))
+            found.append(self.timing.requirement(self.clock_ns))
         if self.overflow is not None:
             found.append(self.overflow)
         return tuple(found)

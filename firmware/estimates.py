@@ -29,7 +29,8 @@ class Multiplications:
         layer: Its name.
         weights: How many weights there are.
         nonzero: How many are not 0.
-        bit_operations: Sum over the weights of their bits between the first and the last that is set, times the input's bits.
+        bit_operations: Sum over the weights of their bits between the first and the last that is set, times the input's bits,
+            times the particles that each weight is applied to.
         weight: Format of the weights.
         source: Format of the inputs.
     """
@@ -56,7 +57,9 @@ def multiplications(project: FirmwareProject) -> tuple[Multiplications, ...]:
         name = next((one for one in layer.arguments if re.fullmatch(r"w\d+", one)), None)
         if name is not None:
             codes, form = _weights((firmware / "weights" / f"{name}.h").read_text(encoding="utf-8"), types, name)
-            bits = sum(_enclosed(code) for code in codes) * source.width
+            bias = f"b{name[1:]}"
+            neurons = len(_weights((firmware / "weights" / f"{bias}.h").read_text(encoding="utf-8"), types, bias)[0])
+            bits = sum(_enclosed(code) for code in codes) * source.width * (layer.size // neurons)
             found.append(Multiplications(layer.name, len(codes), sum(code != 0 for code in codes), bits, form, source))
         source = layer.form
     return tuple(found)

@@ -138,13 +138,11 @@ def _whole(project: FirmwareProject, parts: tuple[Module, ...], version: str) ->
 def with_latency(report: SynthesisReport, timing: Timing) -> SynthesisReport:
     """The report with the latency that a simulation of the Verilog measured, a new event every clock.
 
-    Raises:
-        ReportError: The measured latency is not the one that the Verilog declares.
+    Where that is not the one that the Verilog declares, no latency is known.
     """
     if timing.measured_cycles != timing.declared_cycles:
-        raise ReportError(
-            f"the Verilog declares a latency of {timing.declared_cycles} clocks, the simulation shows {timing.measured_cycles}"
-        )
+        note = f"{timing.declared_cycles} clocks are declared, the simulation shows {timing.measured_cycles or 'no latency'}"
+        return report.model_copy(update={"notes": (*report.notes, note)})
     elapsed = None if report.clock_ns is None else round(timing.declared_cycles * report.clock_ns, 6)
     return report.model_copy(
         update={"latency_cycles": timing.declared_cycles, "latency_min_cycles": timing.declared_cycles, "latency_ns": elapsed,

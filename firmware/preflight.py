@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from firmware.device import Device, find_device
 from firmware.estimates import Multiplications, estimate, multiplications
@@ -28,12 +29,17 @@ class Finding:
     sentence: str
 
 
-def preflight(project: FirmwareProject) -> tuple[Finding, ...]:
-    """Look at unrolling, reuse factors, widths, pins and size, from the sources as they are now."""
+def preflight(project: FirmwareProject, design: Literal["cpp", "rtl"] = "cpp") -> tuple[Finding, ...]:
+    """Look at unrolling, reuse factors, widths, pins and size, from the sources as they are now.
+
+    Args:
+        project: The firmware.
+        design: What will be synthesised: the C++, to which the first three belong, or our own Verilog, whose size it is.
+    """
     device = find_device(project.target.part)
     layers = multiplications(project)
-    return (*_unrolling(project, layers), *_reuse(project, layers), *_widths(project, device, layers), *_pins(project, device),
-            *_size(project, device))  # fmt: skip
+    of_hls = (*_unrolling(project, layers), *_reuse(project, layers), *_widths(project, device, layers))
+    return (*(of_hls if design == "cpp" else ()), *_pins(project, device), *_size(project, device, design == "rtl"))
 
 
 def _unrolling(project: FirmwareProject, layers: tuple[Multiplications, ...]) -> list[Finding]:
@@ -66,10 +72,11 @@ def _reuse(project: FirmwareProject, layers: tuple[Multiplications, ...]) -> lis
 
 def _widths(project: FirmwareProject, device: Device, layers: tuple[Multiplications, ...]) -> list[Finding]:
     found = []
-    for name, form in project.accumulators().items():
-        if form.width > device.accumulator:
+    declared = (project.folder / "firmware" / "defines.h").read_text(encoding="utf-8")
+    for width, name in re.findall(r"^typedef ap_u?(?:fixed|int)<(\d+)[^>]*> (\w+)_accum_t;", declared, re.MULTILINE):
+        if int(width) > device.accumulator:
             found.append(Finding(
-                False, name, f"its accumulator has {form.width} bits, a DSP slice of the {device.family} {device.accumulator}: "
+                False, name, f"its accumulator has {width} bits, a DSP slice of the {device.family} {device.accumulator}: "
                 "additions go into look-up tables",
             ))  # fmt: skip
     wide, narrow = device.multiplier
@@ -96,14 +103,16 @@ def _pins(project: FirmwareProject, device: Device) -> list[Finding]:
     )]  # fmt: skip
 
 
-def _size(project: FirmwareProject, device: Device) -> list[Finding]:
+def _size(project: FirmwareProject, device: Device, fatal: bool) -> list[Finding]:
+    """Of the Verilog; the C++ may share multipliers or take DSP slices, so that for it this is no more than a hint."""
     lut = estimate(project).used.lut
     if lut is None or lut <= device.lut // device.slr:
         return []
     if lut > device.lut:
-        return [
-            Finding(True, "size", f"about {lut:,} look-up tables are expected, the {device.name} has {device.lut:,}")
-        ]
-    return [
-        Finding(False, "size", f"about {lut:,} look-up tables are expected, more than one of the {device.slr} dies has")
-    ]
+        unrolled = "" if fatal else ", if all is unrolled"
+        return [Finding(
+            fatal, "size", f"about {lut:,} look-up tables are expected{unrolled}, the {device.name} has {device.lut:,}"
+        )]  # fmt: skip
+    return [Finding(
+        False, "size", f"about {lut:,} look-up tables are expected, one of the {device.slr} dies has {device.lut // device.slr:,}"
+    )]  # fmt: skip

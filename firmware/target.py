@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from firmware.device import find_device
 from trigger import config
@@ -17,6 +18,8 @@ Flow = Literal["vivado_hls", "vitis_hls", "vitis-run", "unified"]
 """How HLS is driven: Vivado HLS by Tcl, Vitis HLS by Tcl (`vitis_hls`, since 2023.2 `vitis-run`), or `v++` by a configuration."""
 SLOWEST_NS = 100.0
 """A longer clock period is a frequency in MHz, written into the wrong key."""
+FASTEST_NS = 0.5
+"""A shorter one is in seconds, or a frequency in GHz: no FPGA has such a clock."""
 
 
 class LayerTypes(Settings):
@@ -89,11 +92,20 @@ class HlsBackend(Settings):
     kind: Literal["hls"]
     tool: Literal["vitis", "vivado"] = "vitis"
     flow: Flow | None = None
-    version: str | None = Field(default=None, pattern=r"^20\d\d\.\d$")
+    version: str | None = None
     strategy: Strategy = "latency"
     reuse_factor: int = Field(default=1, gt=0)
     layers: dict[str, LayerOptions] = {}
     types: DeclaredTypes | None = None
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _release(cls, version: object) -> object:
+        """Without quotes YAML has read a number."""
+        spelled = str(version) if isinstance(version, float) else version
+        if spelled is not None and not (isinstance(spelled, str) and re.fullmatch(r"20\d\d\.\d", spelled)):
+            raise ValueError("a release as the vendor counts them would be right, such as 2023.2")
+        return spelled
 
     @model_validator(mode="after")
     def _one_compiler(self) -> HlsBackend:
@@ -107,7 +119,16 @@ class HlsBackend(Settings):
         return (options and options.strategy) or self.strategy
 
 
-Amount = Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=r"^\d+(\.\d+)?\s*%(\s*SLR)?$")]
+def _count_or_share(given: object) -> object:
+    count = isinstance(given, int) and not isinstance(given, bool) and given >= 0
+    if count or (isinstance(given, str) and re.fullmatch(r"\d+(\.\d+)?\s*%(\s*SLR)?", given)):
+        return given
+    raise ValueError(
+        "a count such as 5000 would be right, or a share: '5%' of the device, '20% SLR' of one of its dies"
+    )
+
+
+Amount = Annotated[int | str, BeforeValidator(_count_or_share)]
 """A count, or a share of the device (`5%`) or of one of its dies (`20% SLR`)."""
 Positive = Annotated[float, Field(gt=0)]
 
@@ -187,6 +208,11 @@ class Target(Settings):
         if clock_ns > SLOWEST_NS:
             raise ValueError(
                 f"a period of {clock_ns:g} ns; if {clock_ns:g} MHz are meant, right would be {1e3 / clock_ns:.4f}"
+            )
+        if clock_ns < FASTEST_NS:
+            meant, right = ("seconds", 1e9 * clock_ns) if clock_ns < 1e-6 else ("GHz", 1 / clock_ns)
+            raise ValueError(
+                f"a period of {clock_ns:g} ns; if {clock_ns:g} {meant} are meant, right would be {right:.4f}"
             )
         return clock_ns
 

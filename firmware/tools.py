@@ -153,7 +153,9 @@ def look_up(name: str) -> Tool:
     path = shutil.which(name)
     if path is None:
         return Tool(name, None, None)
-    return Tool(name, path, _says(path, "-version" if name in _ONE_DASH else "--version", Path(path).stat().st_mtime_ns))
+    return Tool(
+        name, path, _says(path, "-version" if name in _ONE_DASH else "--version", Path(path).stat().st_mtime_ns)
+    )
 
 
 @cache

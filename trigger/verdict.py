@@ -57,7 +57,9 @@ def at_most(
     note: str = "",
 ) -> Requirement:  # fmt: skip
     """A requirement that `figure` does not exceed `limit`; `None` is NOT MEASURED, NaN fails."""
-    return _held_to(name, figure, f"<= {limit:g}", figure is not None and figure <= limit, required, uncertainty, note)
+    return _held_to(
+        name, figure, f"<= {limit:.10g}", figure is not None and figure <= limit, required, uncertainty, note
+    )
 
 
 def at_least(
@@ -65,7 +67,9 @@ def at_least(
     note: str = "",
 ) -> Requirement:  # fmt: skip
     """A requirement that `figure` reaches `limit`; `None` is NOT MEASURED, NaN fails."""
-    return _held_to(name, figure, f">= {limit:g}", figure is not None and figure >= limit, required, uncertainty, note)
+    return _held_to(
+        name, figure, f">= {limit:.10g}", figure is not None and figure >= limit, required, uncertainty, note
+    )
 
 
 def equal_to(name: str, figure: int | None, limit: int, *, required: bool = True, note: str = "") -> Requirement:

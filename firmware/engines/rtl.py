@@ -21,6 +21,7 @@ from trigger.digest import SHORT, digest
 from trigger.errors import InputError
 from trigger.files import make_folder, replacing
 from trigger.fixed_point import Codes
+from trigger.verdict import Requirement, equal_to
 
 FLAGS = ("-std=c++20", "-fPIC", "-w", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", "-DVM_TRACE_FST=0",
          "-DVM_TRACE_SAIF=0")  # fmt: skip
@@ -45,6 +46,15 @@ class Timing:
     declared_cycles: int
     measured_cycles: int | None
     events: int
+
+    def requirement(self, clock_ns: float) -> Requirement:
+        """The measured latency is the declared one."""
+        cycles = self.declared_cycles
+        note = (
+            f"simulated, {self.events} events, one every clock; {cycles} x {clock_ns:g} ns = {cycles * clock_ns:.1f} ns "
+            "if the target's clock is met: timing not closed"
+        )
+        return equal_to("latency:rtl", self.measured_cycles, cycles, note=note)
 
 
 def build(project: FirmwareProject, jobs: int = 2, trace: bool = False) -> Path:

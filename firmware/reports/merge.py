@@ -28,11 +28,12 @@ def merged(reports: Sequence[SynthesisReport], kind: str) -> SynthesisReport:
     for name in _FIRST:
         content[name] = next((value for one in reports if (value := getattr(one, name)) is not None), None)
     for name in ("used", "available", "available_slr"):
-        content[name] = next((value for one in reports if (value := getattr(one, name)).known), Resources())
+        content[name] = _first_known([getattr(one, name) for one in reports])
     for name in ("modules", "cells"):
         content[name] = next(
             (value for one in reports if (value := getattr(one, name))), () if name == "modules" else {}
         )
+    content["whole"] = all(one.whole for one in reports)
     notes = tuple(dict.fromkeys(note for one in reports for note in one.notes))
     return SynthesisReport.model_validate({"kind": kind, **content, "notes": notes})
 
@@ -45,10 +46,18 @@ def with_device(report: SynthesisReport) -> SynthesisReport:
     whole, die = _has(device, 1), _has(device, device.slr)
     return report.model_copy(
         update={
-            "available": report.available if report.available.known else whole,
-            "available_slr": report.available_slr if report.available_slr.known else die,
+            "available": _first_known([report.available, whole]),
+            "available_slr": _first_known([report.available_slr, die]),
         }
     )
+
+
+def _first_known(counts: Sequence[Resources]) -> Resources:
+    """Each count from the first that knows it."""
+    return Resources(**{
+        name: next((value for one in counts if (value := getattr(one, name)) is not None), None)
+        for name in Resources.model_fields
+    })  # fmt: skip
 
 
 def _has(device: Device, parts: int) -> Resources:

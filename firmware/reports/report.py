@@ -38,7 +38,7 @@ _LABELS = {
     Stage.ESTIMATE: "estimate without a tool",
     Stage.HLS: "HLS estimate",
     Stage.COSIM: "co-simulation",
-    Stage.OPEN: "open synthesis (Yosys)",
+    Stage.OPEN: "open synthesis",
     Stage.SYNTHESIS: "synthesis, not placed",
     Stage.PLACEMENT: "placed, not routed",
     Stage.IMPLEMENTATION: "placed and routed",

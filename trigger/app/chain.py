@@ -573,20 +573,14 @@ def conclude(
     """Hold everything to what is required, and write it down."""
     from firmware.budget import judge
     from trigger.app.signoff import requirements
-    from trigger.app.synthesis import latest
+    from trigger.app.synthesis import estimate_requirement, latest
 
     firmware = read_json(chain.folder / "steps" / "firmware.json")
-    reports = latest(open_project(chain, firmware), emulation.timing)
+    project = open_project(chain, firmware)
+    reports = latest(project, emulation.timing)
+    told = (bench, estimate_requirement(project), *judge(chain.target, reports))
     verdict = Verdict(
-        requirements=requirements(
-            chain.recipe,
-            sample,
-            emulation,
-            mutation,
-            performance,
-            firmware["clipped"],
-            (bench, *judge(chain.target, reports)),
-        ),
+        requirements=requirements(chain.recipe, sample, emulation, mutation, performance, firmware["clipped"], told),
         synthetic=sample.origin.synthetic,
     )
     write_json(chain.folder / "run.json", _provenance(chain, firmware))

@@ -275,7 +275,7 @@ def _judged(verdict: Verdict, table: Any, line: Any) -> list[Any]:
 
 def _refuse(options: dict[str, Any], why: str) -> None:
     """Refuse options that would do nothing."""
-    given = [name for name, value in options.items() if value]
+    given = [name for name, value in options.items() if value is not None and value is not False]
     if given:
         raise InputError(f"{', '.join(given)}: {why}")
 

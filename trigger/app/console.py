@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -98,7 +99,7 @@ def verdict_table(verdict: Verdict) -> Table:
             figure += f" ± {one.uncertainty:.2g}"
         colour = _COLOURS[one.status] if one.required or one.status is Status.PASS else "dim"
         table.add_row(
-            one.name, f"[{colour}]{one.status}[/]", figure, one.limit, "yes" if one.required else "no", one.note
+            one.name, f"[{colour}]{one.status}[/]", figure, one.limit, "yes" if one.required else "no", escape(one.note)
         )
     return table
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
+from firmware.budget import closed
 from firmware.reports.report import RESOURCES, SynthesisReport
 from trigger.verdict import Verdict
 
@@ -23,8 +25,8 @@ def report_rows(report: SynthesisReport) -> list[tuple[str, str]]:
     met = {True: "met", False: "NOT MET", None: ""}[report.timing_met]
     latency = [] if report.latency_cycles is None else [f"{report.latency_cycles:,} clocks"]
     if report.latency_ns is not None and report.latency_crossings is not None:
-        closed = "" if report.timing_met else ", timing not closed"
-        latency.append(f"{report.latency_ns:,.1f} ns ({report.latency_crossings:.2f} bunch crossings{closed})")
+        label = "" if closed(report) else ", timing not closed"
+        latency.append(f"{report.latency_ns:,.1f} ns ({report.latency_crossings:.2f} bunch crossings{label})")
     rows = [
         (
             "tool",
@@ -86,11 +88,11 @@ def report_tables(reports: Mapping[str, SynthesisReport]) -> list[Any]:
     """Reports for a terminal: what each says, its resources, its modules."""
     shown: list[Any] = []
     for name, report in reports.items():
-        table = Table(title=_title(name, report), title_justify="left", title_style="bold", show_header=False)
+        table = Table(title=escape(_title(name, report)), title_justify="left", title_style="bold", show_header=False)
         table.add_column("")
         table.add_column("", overflow="fold")
         for row in report_rows(report):
-            table.add_row(*row)
+            table.add_row(*map(escape, row))
         shown.append(table)
         tables: list[tuple[Sequence[str], Sequence[Sequence[str]]]] = []
         if report.used.known:
@@ -102,7 +104,7 @@ def report_tables(reports: Mapping[str, SynthesisReport]) -> list[Any]:
             for column in columns:
                 table.add_column(column, justify="left" if column == columns[0] else "right", overflow="fold")
             for cells in rows:
-                table.add_row(*cells)
+                table.add_row(*map(escape, cells))
             shown.append(table)
         if len(report.modules) > SHOWN_MODULES:
             shown.append(_more(report))
@@ -120,7 +122,7 @@ def report_markdown(reports: Mapping[str, SynthesisReport], verdict: Verdict | N
             more = f"\n{_more(report)}\n" if len(report.modules) > SHOWN_MODULES else ""
             parts.append(_markdown(_MODULE_COLUMNS, module_rows(report)) + more)
     if verdict is not None:
-        rows = [(one.name, str(one.status), "" if one.figure is None else f"{one.figure:g}", one.limit,
+        rows = [(one.name, str(one.status), "" if one.figure is None else f"{one.figure:,.10g}", one.limit,
                  "yes" if one.required else "no", one.note) for one in verdict.requirements]  # fmt: skip
         table = _markdown(("requirement", "status", "figure", "limit", "required", "note"), rows)
         parts.append(f"## Verdict: {verdict.overall}\n\n{table}")
@@ -129,4 +131,6 @@ def report_markdown(reports: Mapping[str, SynthesisReport], verdict: Verdict | N
 
 def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [columns, ["---"] * len(columns), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+    return "".join(
+        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |\n" for line in lines
+    )

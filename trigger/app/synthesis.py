@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from firmware import budget, open_lane, synthesis, tools
+from firmware.device import find_device
 from firmware.estimates import estimate
 from firmware.preflight import Finding, preflight
 from firmware.project import FirmwareProject
@@ -18,12 +20,13 @@ from firmware.target import load_target
 from trigger.app.console import Reporter, start_keras
 from trigger.errors import EXIT_OK, InputError, ReportError, nearest
 from trigger.files import read_json
-from trigger.verdict import Requirement, Verdict
+from trigger.verdict import Requirement, Verdict, at_most
 
 if TYPE_CHECKING:
     from firmware.engines.rtl import Timing
 
 STAGES = (*synthesis.VENDOR_STAGES, Stage.OPEN)
+_BY_VIVADO = (Stage.SYNTHESIS, Stage.IMPLEMENTATION)
 
 
 def stage_named(name: str) -> Stage:
@@ -52,15 +55,16 @@ def design_named(name: str) -> Design:
 
 def planned(project: FirmwareProject, stage: Stage, design: Design) -> list[str]:
     """Exactly what would be run, as one would type it; nothing is looked for."""
+    where = f"cd {shlex.quote(str(project.folder))}"
     if stage is Stage.OPEN:
         command, version = tools.yosys()
         return [
-            f"cd {project.folder}",
+            where,
             f"# Yosys {version}, once a module of rtl/src:",
             " ".join([*command, "SCRIPT.ys"]),
         ]
     commands = synthesis.plan(project, stage, design, synthesis.default_flow(project))
-    return [f"cd {project.folder}", *(command.shown() for command in commands)]
+    return [where, *(command.shown() for command in commands)]
 
 
 def run_stage(
@@ -73,7 +77,7 @@ def run_stage(
         ToolError: A tool is missing or failed.
     """
     console = Reporter()
-    findings = preflight(project)
+    findings = preflight(project, "rtl" if stage is Stage.OPEN or (design == "rtl" and stage in _BY_VIVADO) else "cpp")
     for finding in findings:
         if not finding.fatal:
             console.say(f"[yellow]{finding.subject}: {finding.sentence}[/]")
@@ -100,9 +104,18 @@ def _open(project: FirmwareProject, workers: int, console: Reporter) -> tuple[Sy
         report = open_lane.synthesize(project, workers, progress)
     console.say("latency of the Verilog, by Verilator")
     start_keras()
-    timed = open_lane.with_latency(report, rtl.measure(project, Truth.of(project).circuit))
+    timing = rtl.measure(project, Truth.of(project).circuit)
+    timed = open_lane.with_latency(report, timing)
     timed.save(synthesis.report_path(project, Stage.OPEN, "rtl"))
-    return timed, [bench.requirement()]
+    return timed, [bench.requirement(), timing.requirement(project.target.clock_ns), estimate_requirement(project)]
+
+
+def estimate_requirement(project: FirmwareProject) -> Requirement:
+    """What is expected without any tool, shown beside what tools say."""
+    found = estimate(project)
+    return at_most(
+        "estimate:lut", found.used.lut, find_device(project.target.part).lut, required=False, note=found.notes[0]
+    )
 
 
 def read_all(paths: Sequence[Path]) -> dict[str, SynthesisReport]:
@@ -116,8 +129,8 @@ def read_all(paths: Sequence[Path]) -> dict[str, SynthesisReport]:
     for path in paths:
         if (path / "manifest.json").is_file():
             project = FirmwareProject.load(path)
-            found |= {f"{path.name}/{one.stem}": report for one, report in synthesis.saved_reports(project).items()}
-            found[f"{path.name}/estimate"] = estimate(project)
+            found |= {f"{path}/{one.stem}": report for one, report in synthesis.saved_reports(project).items()}
+            found[f"{path}/estimate"] = estimate(project)
         elif path.is_dir():
             found |= {str(one): report for one, report in reports_in(path).items()}
         else:
