@@ -66,11 +66,12 @@ def multiplications(project: FirmwareProject) -> tuple[Multiplications, ...]:
 
 
 def _weights(text: str, types: dict[str, FixedPoint], name: str) -> tuple[list[int], FixedPoint]:
-    match = re.search(rf"(\w+) {name}\[(\d+)\] = \{{([^}}]*)\}}", text)
-    if match is None or match[1] not in types:
-        raise InputError(f"firmware/weights/{name}.h: the weights are not declared as hls4ml does")
-    form = types[match[1]]
-    return [round(float(word) * 2**form.fraction) for word in match[3].split(",")], form
+    match = re.search(rf"(\w+) {name}\[\d+\] = \{{([^}}]*)\}}", text)
+    try:
+        form = types[match[1] if match else ""]
+        return [round(float(word) * 2**form.fraction) for word in (match[2] if match else "").split(",")], form
+    except (KeyError, ValueError) as error:
+        raise InputError(f"firmware/weights/{name}.h: the weights are not declared as hls4ml does") from error
 
 
 def _enclosed(code: int) -> int:

@@ -9,6 +9,7 @@ makes a shift register of it. Tables are counted as Yosys leaves them and after 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +28,11 @@ from trigger.files import make_folder, read_json, write_json
 
 TIMEOUT_S = 3600.0
 _IGNORED = ("$scopeinfo",)
-_STAGE = "synth_xilinx -family {family} -flatten -noiopad -noclkbuf -top {name}\n"
+GROUP_BYTES = 30_000
+"""Verilog of small stages that one process takes together."""
+_STAGES = """setattr -mod -set keep_hierarchy 1 logic*
+synth_xilinx -family {family} -flatten -noiopad -noclkbuf -top jetgate_stages
+"""
 # The registers between the stages. Yosys's whole flow takes minutes over tens of thousands of them and finds the same.
 _REGISTERS = """blackbox logic*
 proc
@@ -63,36 +68,80 @@ def synthesize(project: FirmwareProject, jobs: int = 1, progress: Progress | Non
         raise InputError(f"part {project.target.part}: Yosys does not synthesise for its family")
     command, version = tools.yosys()
     sources = project.source_digests("rtl")
-    folder = project.folder / "build" / f"yosys-{digest(sources, version, family, _STAGE, _REGISTERS)[:SHORT]}"
+    folder = project.folder / "build" / f"yosys-{digest(sources, version, family, _STAGES, _REGISTERS)[:SHORT]}"
     make_folder(folder)
-    files = " ".join(sorted(path for path in sources if path.endswith(".v")))
-    stages = sorted((Path(path).stem for path in sources if Path(path).name.startswith("logic")), key=_number)
+    files = sorted(path for path in sources if path.endswith(".v"))
+    sizes = {
+        Path(path).stem: (project.folder / path).stat().st_size
+        for path in files
+        if re.fullmatch(r"logic\d+", Path(path).stem)
+    }
 
-    def one(name: str) -> Module:
-        counted = folder / f"{name}.json"
+    def one(group: tuple[str, ...]) -> list[Module]:
+        counted = folder / f"{group[0]}.json"
         if not counted.is_file():
-            netlist, script = folder / f"{name}.netlist", folder / f"{name}.ys"
-            steps = (_REGISTERS if name == rtl.top else _STAGE).format(family=family, name=name)
-            read, write = f"read_verilog -sv {files}", f"write_json {netlist.relative_to(project.folder)}"
-            script.write_text(f"{read}\nhierarchy -check -top {name}\n{steps}{write}\n", encoding="utf-8")
-            tools.run(
-                [*command, str(script.relative_to(project.folder))], project.folder, folder / f"{name}.log", TIMEOUT_S
-            )
-            write_json(counted, _counted(netlist, name).model_dump(mode="json"))
+            netlist = counted.with_suffix(".netlist")
+            script = _script(project, group, folder, files, netlist, family)
+            log = counted.with_suffix(".log")
+            tools.run([*command, str(script.relative_to(project.folder))], project.folder, log, TIMEOUT_S)
+            found = [_counted(netlist, name).model_dump(mode="json") for name in group]
+            write_json(counted, found)
             netlist.unlink()
-        return Module.model_validate(read_json(counted))
+        return [Module.model_validate(module) for module in read_json(counted)]
 
     modules: dict[str, Module] = {}
-    largest_first = sorted(stages, key=lambda name: -(project.folder / "rtl" / "src" / f"{name}.v").stat().st_size)
     with ThreadPoolExecutor(max(1, jobs)) as pool:
-        for done, module in enumerate(pool.map(one, [rtl.top, *largest_first]), 1):
-            modules[module.name] = module
+        for group in pool.map(one, [(rtl.top,), *_groups(sizes)]):
+            modules |= {module.name: module for module in group}
             if progress is not None:
-                progress("modules", done, len(stages) + 1)
+                progress("modules", len(modules), len(sizes) + 1)
     if project.source_digests("rtl") != sources:
         raise InputError(f"{project.folder}: the Verilog changed while it was synthesised")
-    parts = tuple(modules[name] for name in [rtl.top, *stages])
+    parts = tuple(modules[name] for name in [rtl.top, *sorted(sizes, key=_number)])
     return with_device(_whole(project, parts, version))
+
+
+def _groups(sizes: dict[str, int]) -> list[tuple[str, ...]]:
+    """Modules that one process synthesises, the largest first: what every process reads at first takes seconds."""
+    groups: list[tuple[str, ...]] = []
+    room = 0
+    for name in sorted(sizes, key=lambda name: (-sizes[name], _number(name))):
+        if groups and sizes[name] <= room:
+            groups[-1] = (*groups[-1], name)
+            room -= sizes[name]
+        else:
+            groups.append((name,))
+            room = GROUP_BYTES - sizes[name]
+    return groups
+
+
+def _script(
+    project: FirmwareProject, group: tuple[str, ...], folder: Path, files: list[str], netlist: Path, family: str
+) -> Path:
+    """Yosys's script for the registers, or for some stages below a module that does nothing but hold them."""
+    script = folder / f"{group[0]}.ys"
+    top, steps = group[0], _REGISTERS
+    if top != (project.manifest.rtl and project.manifest.rtl.top):
+        top, steps = "jetgate_stages", _STAGES.format(family=family)
+        holder = script.with_suffix(".v")
+        holder.write_text(_holder(project, top, group), encoding="utf-8")
+        files = [*files, str(holder.relative_to(project.folder))]
+    lines = [f"read_verilog -sv {' '.join(files)}", f"hierarchy -check -top {top}", steps.rstrip(),
+             f"write_json {netlist.relative_to(project.folder)}", ""]  # fmt: skip
+    script.write_text("\n".join(lines), encoding="utf-8")
+    return script
+
+
+def _holder(project: FirmwareProject, top: str, group: tuple[str, ...]) -> str:
+    ports, instances = [], []
+    for name in group:
+        text = (project.folder / "rtl" / "src" / f"{name}.v").read_text(encoding="utf-8")
+        match = re.search(r"input \[(\d+):0\] model_inp,\s*output \[(\d+):0\] model_out", text)
+        if match is None:
+            raise InputError(f"{project.folder}/rtl/src/{name}.v: its ports are not declared as alkaid does")
+        ports += [f"input [{match[1]}:0] {name}_i", f"output [{match[2]}:0] {name}_o"]
+        instances.append(f"  {name} u_{name} (.model_inp({name}_i), .model_out({name}_o));")
+    return "\n".join([f"module {top} ({', '.join(ports)});", *instances, "endmodule", ""])
 
 
 def _number(name: str) -> int:

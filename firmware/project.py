@@ -296,7 +296,7 @@ def convert(
         project.require_unedited()
         return project
     top = re.sub(r"\W", "_", name)
-    if not re.match(r"[A-Za-z]", top) or top in RESERVED:
+    if not re.match(r"[A-Za-z]", top) or top in RESERVED or re.fullmatch(r"logic\d+", top):  # alkaid's names of stages
         top = f"network_{top}"
     with replacing(home) as fresh:
         ports = hls.write(model, contract.common_format, target, top, fresh)

@@ -52,5 +52,13 @@ def nearest(name: str, choices: Iterable[str], count: int = 3) -> str:
     """
     known = sorted({str(choice) for choice in choices})
     lower = {choice.lower(): choice for choice in known}
-    close = [lower[match] for match in difflib.get_close_matches(name.lower(), list(lower), n=count, cutoff=0.5)]
+    word = name.lower()
+
+    def unlikeness(choice: str) -> tuple[float, int]:
+        """Of those that are equally like it, first those that begin like it: 'xcvu13p' for 'xcvu14p', not 'xcvu47p'."""
+        begin = next((at for at, (one, other) in enumerate(zip(choice, word, strict=False)) if one != other), len(word))
+        return -difflib.SequenceMatcher(None, choice, word).ratio(), -begin
+
+    close = sorted(difflib.get_close_matches(word, list(lower), n=max(1, len(lower)), cutoff=0.5), key=unlikeness)
+    close = [lower[match] for match in close[:count]]
     return ", ".join(repr(choice) for choice in close or known[:count]) or "(none)"

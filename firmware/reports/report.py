@@ -175,7 +175,7 @@ class SynthesisReport(BaseModel):
         if self.slack_ns is None:
             return None
         others = (self.hold_slack_ns, self.pulse_slack_ns)
-        return min(self.slack_ns, *(slack for slack in others if slack is not None))
+        return min([self.slack_ns, *(slack for slack in others if slack is not None)])
 
     def figure(self, name: str) -> float | int | None:
         """A figure by name: an attribute, or one of the resources that are used."""

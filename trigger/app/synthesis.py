@@ -61,7 +61,7 @@ def planned(project: FirmwareProject, stage: Stage, design: Design) -> list[str]
         return [
             where,
             f"# Yosys {version}, once a module of rtl/src:",
-            " ".join([*command, "SCRIPT.ys"]),
+            shlex.join([*command, "SCRIPT.ys"]),
         ]
     commands = synthesis.plan(project, stage, design, synthesis.default_flow(project))
     return [where, *(command.shown() for command in commands)]
