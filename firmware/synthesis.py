@@ -54,12 +54,14 @@ class Command:
         arguments: The program and its arguments.
         writes: Patterns, below the project, of the reports that it must write; the first that is there counts in each group.
         parts: Parts of the sources that it reads.
+        clears: Patterns of what it must not find of earlier runs, besides the reports.
     """
 
     name: str
     arguments: tuple[str, ...]
     writes: tuple[tuple[str, ...], ...]
     parts: tuple[str, ...]
+    clears: tuple[str, ...] = ()
 
     @property
     def log(self) -> str:
@@ -115,7 +117,8 @@ def _hls(flow: Flow, step: str, writes: tuple[tuple[str, ...], ...]) -> Command:
         "vitis-run": ("vitis-run", "--mode", "hls", "--tcl", script),
         "unified": ("v++", "-c", *configured) if step == "csynth" else ("vitis-run", f"--{step}", *configured),
     }
-    return Command(step, arguments[flow], writes, ("cpp", "tool"))
+    clears = ("hls/*/syn/verilog/*",) if step == "csynth" else ()  # each way of driving HLS has a folder of its own
+    return Command(step, arguments[flow], writes, ("cpp", "tool"), clears)
 
 
 def _vivado(step: str, design: Design, state: str) -> Command:
@@ -199,8 +202,9 @@ def synthesize(
         require_release("vivado", project.target.backend.version)
     commands = plan(project, stage, design, flow)
     saved = report_path(project, stage, design)
+    before = ""
     for command in commands:
-        _run(project, command, limit_hours, tick)
+        before = _run(project, command, before, limit_hours, tick)
     reports = [read_report(path) for path in _written(project, commands[-1])]
     try:
         report = _finished(project, stage, design, commands, merged(reports, f"{stage} of {design}"))
@@ -210,16 +214,20 @@ def synthesize(
     return report
 
 
-def _run(project: FirmwareProject, command: Command, limit_hours: float, tick: Tick | None) -> None:
-    """Run a command unless it was done for the same sources, and require what it must have written."""
+def _run(project: FirmwareProject, command: Command, before: str, limit_hours: float, tick: Tick | None) -> str:
+    """Run a command unless it was done for the same sources, and require what it must have written.
+
+    Returns:
+        Its key, which is part of the key of the next command: what that reads, this one wrote.
+    """
     record = project.folder / REPORTS / f"{command.name}.record.json"
-    key = _key(project, command)
+    key = _key(project, command, before)
     if _done(project, record, key):
-        return
+        return key
     record.unlink(missing_ok=True)
-    for group in command.writes:
-        for pattern in group:
-            for old in project.folder.glob(pattern):
+    for pattern in (*command.clears, *(pattern for group in command.writes for pattern in group)):
+        for old in project.folder.glob(pattern):
+            if old.is_file():
                 old.unlink()
     start = time.time()
     log = project.folder / command.log
@@ -233,17 +241,18 @@ def _run(project: FirmwareProject, command: Command, limit_hours: float, tick: T
         raise ToolError(f"{command.arguments[0]} ended well but did not write {', '.join(missing)}", log)
     for path in written:
         _require_fresh(path, start, log)
-    if _key(project, command) != key:
+    if _key(project, command, before) != key:
         raise InputError(f"{project.folder}: the sources changed while {command.name} ran; run it again")
     write_json(record, {
         "key": key, "command": list(command.arguments), "seconds": round(time.time() - start, 1),
         "files": {str(path.relative_to(project.folder)): file_digest(path) for path in written},
     })  # fmt: skip
+    return key
 
 
-def _key(project: FirmwareProject, command: Command) -> str:
+def _key(project: FirmwareProject, command: Command, before: str) -> str:
     version = tools.vendor_version(command.arguments[0])
-    return digest(command.arguments, version, [project.source_digests(part) for part in command.parts])
+    return digest(before, command.arguments, version, [project.source_digests(part) for part in command.parts])
 
 
 def _done(project: FirmwareProject, record: Path, key: str) -> bool:
@@ -318,6 +327,7 @@ def _finished(
         update |= {"latency_cycles": rtl.latency_cycles, "interval_cycles": 1}
     if report.latency_cycles is None and estimate is not None:
         update |= {"latency_cycles": estimate.latency_cycles, "interval_cycles": estimate.interval_cycles}
+        update["notes"] = (*report.notes, "latency and interval as C synthesis expects them")
     if report.tool is None and estimate is not None:
         update |= {"tool": estimate.tool, "version": estimate.version}
     full = report.model_copy(update=update)

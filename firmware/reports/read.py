@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 from types import ModuleType
 
-from firmware.reports import cosim, csynth_rpt, csynth_xml, export_xml, log, power, timing, utilization, yosys
+from firmware.reports import cosim, csynth_rpt, csynth_xml, export_xml, log, power, saved, timing, utilization, yosys
 from firmware.reports.report import SynthesisReport
 from trigger.errors import ReportError
 
 KINDS: tuple[ModuleType, ...] = (
-    export_xml, csynth_xml, csynth_rpt, cosim, utilization, timing, power, yosys, log,
+    export_xml, csynth_xml, csynth_rpt, cosim, utilization, timing, power, yosys, saved, log,
 )  # fmt: skip
 """One module a kind, each with `KIND`, `recognises` and `parse`; the first that recognises a text reads it."""
 SUFFIXES = (".xml", ".rpt", ".log", ".json", ".txt")

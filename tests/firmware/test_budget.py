@@ -315,7 +315,7 @@ def test_equal_reports():
     ("figure", "tolerance", "at", "beyond"),
     [
         ("lut", 0.01, 1010, 1011),
-        ("lut", 0.14, 1140, 1141),  # 1000 * 1.14 is less than 1140 as floats go
+        ("lut", 0.57, 1570, 1571),  # 1000 * 1.57 is less than 1570 as floats go
         ("lut", 0.0, 1000, 1001),
         ("ff", 0.05, 2100, 2101),
         ("dsp", 0.1, 33, 34),

@@ -136,23 +136,27 @@ def test_operands_wider_than_a_multiplier(copy, weight, source, part, shown):
         assert "each multiplication takes two or more" in sentence
 
 
-def with_input_bits(project, bits):
-    inputs = project.manifest.inputs.model_copy(update={"format": f"ap_fixed<{bits},5>"})
-    return replace(project, manifest=project.manifest.model_copy(update={"inputs": inputs}))
+def with_bits(project, inputs, outputs):
+    """The project with ports of other widths."""
+    ports = {
+        "inputs": project.manifest.inputs.model_copy(update={"format": f"ap_fixed<{inputs},5>"}),
+        "outputs": project.manifest.outputs.model_copy(update={"format": f"ap_fixed<{outputs},5>"}),
+    }
+    return replace(project, manifest=project.manifest.model_copy(update=ports))
 
 
 @pytest.mark.parametrize("design", ["cpp", "rtl"])
 def test_more_bits_than_pins(project, design):
-    """Six inputs and three outputs of eleven bits; the part has 200 pins."""
-    assert said(on(with_input_bits(project, 27), "xc7z020clg400-1"), design, "ports") == []
-    wide = with_input_bits(project, 28)
-    ((_, fatal, sentence),) = said(on(wide, "xc7z020clg400-1"), design, "ports")
+    """Six inputs and three outputs; the part has 300 pins."""
+    part = "xc7a100tcsg324-1"
+    assert said(on(with_bits(project, 45, 10), part), design, "ports") == []
+    wide = with_bits(project, 45, 11)
+    ((_, fatal, sentence),) = said(on(wide, part), design, "ports")
     assert not fatal
-    assert sentence.startswith("201 bits of inputs and outputs, 200 pins: fine out of context")
+    assert sentence.startswith("303 bits of inputs and outputs, 300 pins: fine out of context")
     assert said(wide, design, "ports") == []
-    assert said(on(with_input_bits(project, 60), "xcu55c-fsvh2892-2L-e"), design, "ports") == [], (
-        "a card's pins are not known"
-    )
+    card = on(with_bits(project, 60, 60), "xcu55c-fsvh2892-2L-e")
+    assert said(card, design, "ports") == [], "a card's pins are not known"
 
 
 def costing(project, tables):

@@ -150,6 +150,17 @@ def test_a_report_that_a_run_leaves_from_before_is_not_read(driven, monkeypatch)
         run(project, "vitis-run")
 
 
+def test_another_compiler_is_another_run(driven, calls, tmp_path):
+    """Vivado is run again on what another release of the compiler wrote, and nothing of the earlier one is left."""
+    vendor.install(tmp_path / "bin", "2022.2", "vivado")
+    synthesis.synthesize(driven("vitis_hls"), Stage.SYNTHESIS, "cpp")
+    assert calls.read_text().split() == ["csim", "csynth", "synthesis"]
+    report = synthesis.synthesize(driven("unified"), Stage.SYNTHESIS, "cpp")
+    assert calls.read_text().split() == ["csim", "csynth", "synthesis"] * 2
+    assert not list((tmp_path / "project").glob("hls/solution1/syn/verilog/*"))
+    assert "latency and interval as C synthesis expects them" in report.notes
+
+
 def test_stale_reports(driven):
     project = driven("vitis-run")
     run(project, "vitis-run")

@@ -19,13 +19,13 @@ from firmware.synthesis import Design
 from firmware.target import load_target
 from trigger.app.console import Reporter, start_keras
 from trigger.errors import EXIT_OK, InputError, ReportError, nearest
-from trigger.files import read_json
 from trigger.verdict import Requirement, Verdict, at_most
 
 if TYPE_CHECKING:
     from firmware.engines.rtl import Timing
 
 STAGES = (*synthesis.VENDOR_STAGES, Stage.OPEN)
+MANIFEST = "manifest.json"
 _BY_VIVADO = (Stage.SYNTHESIS, Stage.IMPLEMENTATION)
 
 
@@ -120,31 +120,39 @@ def estimate_requirement(project: FirmwareProject) -> Requirement:
 
 def read_all(paths: Sequence[Path]) -> dict[str, SynthesisReport]:
     """Every report of the paths by its name: of our projects what is kept there and the estimate without a tool, of folders
-    whatever is recognised, of files what they are.
+    their projects or else whatever is recognised, of files what they are.
 
     Raises:
         ReportError: One is cut off, stale, or no report.
     """
     found: dict[str, SynthesisReport] = {}
     for path in paths:
-        if (path / "manifest.json").is_file():
-            project = FirmwareProject.load(path)
-            found |= {f"{path}/{one.stem}": report for one, report in synthesis.saved_reports(project).items()}
-            found[f"{path}/estimate"] = estimate(project)
-        elif path.is_dir():
-            found |= {str(one): report for one, report in reports_in(path).items()}
-        else:
-            found[str(path)] = _read_one(path)
+        projects = (
+            [path]
+            if _is_project(path)
+            else sorted(one.parent for one in path.rglob(MANIFEST) if _is_project(one.parent))
+        )
+        for folder in projects:
+            project = FirmwareProject.load(folder)
+            found |= {f"{folder}/{one.stem}": report for one, report in synthesis.saved_reports(project).items()}
+            found[f"{folder}/estimate"] = estimate(project)
+        if not projects:
+            found |= _read_foreign(path)
     return {name: with_device(report) for name, report in found.items()}
 
 
-def _read_one(path: Path) -> SynthesisReport:
-    """A report of a tool, or one that jetgate kept as JSON."""
-    if path.suffix == ".json" and path.is_file():
-        content = read_json(path)
-        if isinstance(content, dict) and {"kind", "stage", "used"} <= content.keys():
-            return SynthesisReport.load(path)
-    return read_report(path)
+def _is_project(path: Path) -> bool:
+    return (path / MANIFEST).is_file() and (path / "target.yaml").is_file()
+
+
+def _read_foreign(path: Path) -> dict[str, SynthesisReport]:
+    """The reports of a folder or a file; those that are kept in a project are held against its sources."""
+    kept = path.absolute() if path.is_dir() else path.absolute().parent
+    if kept.name == synthesis.REPORTS and _is_project(kept.parent):
+        synthesis.saved_reports(FirmwareProject.load(kept.parent))
+    if path.is_dir():
+        return {str(one): report for one, report in reports_in(path).items()}
+    return {str(path): read_report(path)}
 
 
 def judged(
