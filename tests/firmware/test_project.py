@@ -104,7 +104,7 @@ def test_threads_change_nothing(project):
 def test_converting_again_finds_the_project_and_never_overwrites_an_edit(network, contract, tmp_path):
     target = load_target("vx690t")
     first = convert(network, contract, target, "again", tmp_path)
-    assert (first.folder / "project.tcl").read_text().count("xc7vx690tffg1927-2") == 1
+    assert (first.folder / "tcl" / "settings.tcl").read_text().count("xc7vx690tffg1927-2") == 1
     stamp = (first.folder / "manifest.json").stat().st_mtime_ns
     assert convert(network, contract, target, "again", tmp_path).folder == first.folder
     assert (first.folder / "manifest.json").stat().st_mtime_ns == stamp
