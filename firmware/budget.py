@@ -58,9 +58,11 @@ class Limit:
         if not report.whole:
             return self.not_known(f"of a part of the design only: {'; '.join(report.notes)}")
         if self.figure == "slack_ns":
-            return at_least(
-                self.name, report.worst_slack_ns, self.bound, required=self.required, note=_slack_note(report)
-            )
+            slack, note = report.worst_slack_ns, _slack_note(report)
+            if report.timing_met is False and slack is not None and slack >= self.bound:
+                note = f"{note}; the tool says that constraints are not met: a bus or maximum skew, or another path"
+                return self.not_known(note).model_copy(update={"status": Status.FAIL})
+            return at_least(self.name, slack, self.bound, required=self.required, note=note)
         figure, note = report.figure(self.figure), "; ".join(filter(None, [_tool(report), *_note(self.figure, report)]))
         share = report.share(self.figure, of_slr=self.of == "SLR") if self.of else None
         if figure is None:
@@ -147,6 +149,10 @@ def _judge(limit: Limit, target: Target, report: SynthesisReport) -> Requirement
     device = reported_device(report.part)
     if device is not None and device is not find_device(target.part):
         return limit.not_known(f"not judged: it is of {report.part}, the target of {target.part}")
+    if limit.figure == "slack_ns" and report.clock_ns is None and report.worst_slack_ns is not None:
+        return limit.not_known("not judged: it does not say for which clock")
+    if limit.figure in _CLOCKED and report.part is not None and not same_part(report.part, target.part):
+        return limit.not_known(f"not judged: it is of {report.part}, the target of {target.part}")
     if limit.figure in _CLOCKED and (report.clock_ns or 0.0) > target.clock_ns + _SAME_CLOCK_NS:
         return limit.not_known(
             f"not judged: its clock is of {report.clock_ns:g} ns, the target's of {target.clock_ns:g}"
@@ -184,6 +190,10 @@ def regressions(now: SynthesisReport, before: SynthesisReport, tolerance: float 
         raise InputError("a report of a whole design cannot be compared with one of a part of it")
     if now.part and before.part and not same_part(now.part, before.part):
         raise InputError(f"a report for {now.part} cannot be compared with one for {before.part}")
+    if now.clock_ns and before.clock_ns and abs(now.clock_ns - before.clock_ns) > _SAME_CLOCK_NS:
+        raise InputError(
+            f"a report for a clock of {now.clock_ns:g} ns cannot be compared with one for {before.clock_ns:g} ns"
+        )
     found = []
     for figure in (*FIGURES, *RESOURCES):
         earlier = before.figure(figure)

@@ -8,12 +8,18 @@ makes a shift register of it. Tables are counted as Yosys leaves them and after 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from firmware import tools
 from firmware.device import find_device
@@ -24,9 +30,11 @@ from firmware.reports.report import Module, Resources, Stage, SynthesisReport
 from firmware.reports.yosys import packed_luts, resources
 from trigger.digest import SHORT, digest
 from trigger.errors import InputError, ReportError
-from trigger.files import make_folder, read_json, write_json
+from trigger.files import locked, read_json, write_json
 
 TIMEOUT_S = 3600.0
+FORMAT = 1
+"""Part of the name of what is kept; raised when the same netlist gives other figures."""
 _IGNORED = ("$scopeinfo",)
 GROUP_BYTES = 30_000
 """Verilog of small stages that one process takes together."""
@@ -60,45 +68,76 @@ def synthesize(project: FirmwareProject, jobs: int = 1, progress: Progress | Non
         InputError: The project has no Verilog, or Yosys does not know the part's family.
         ToolError: Yosys is missing or fails.
     """
+    plan = _plan(project)
+    modules: dict[str, Module] = {}
+    with locked(plan.folder), ThreadPoolExecutor(max(1, jobs)) as pool:
+        for group in pool.map(partial(_group, project, plan), plan.groups):
+            modules |= {module.name: module for module in group}
+            if progress is not None:
+                progress("modules", len(modules), sum(map(len, plan.groups)))
+    if project.source_digests("rtl") != plan.sources:
+        raise InputError(f"{project.folder}: the Verilog changed while it was synthesised")
+    (top,), *_ = plan.groups
+    parts = (modules.pop(top), *sorted(modules.values(), key=lambda module: _number(module.name)))
+    return with_device(_whole(project, parts, tools.yosys()[1]))
+
+
+def commands(project: FirmwareProject) -> list[list[str]]:
+    """Every command that `synthesize` runs in the project's folder; it writes the scripts before."""
+    plan = _plan(project)
+    return [_command(project, plan, group) for group in plan.groups]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is synthesised: the registers by themselves, then groups of stages, the largest first.
+
+    Attributes:
+        sources: Digests of the Verilog.
+        family: Yosys's name of the part's.
+        folder: Where everything of it is kept.
+        groups: Modules that one process takes.
+    """
+
+    sources: dict[str, str]
+    family: str
+    folder: Path
+    groups: tuple[tuple[str, ...], ...]
+
+
+def _plan(project: FirmwareProject) -> _Plan:
     rtl = project.manifest.rtl
     if rtl is None:
         raise InputError(f"{project.folder}: this project has no Verilog")
     family = find_device(project.target.part).yosys_family
     if family is None:
         raise InputError(f"part {project.target.part}: Yosys does not synthesise for its family")
-    command, version = tools.yosys()
     sources = project.source_digests("rtl")
-    folder = project.folder / "build" / f"yosys-{digest(sources, version, family, _STAGES, _REGISTERS)[:SHORT]}"
-    make_folder(folder)
-    files = sorted(path for path in sources if path.endswith(".v"))
-    sizes = {
-        Path(path).stem: (project.folder / path).stat().st_size
-        for path in files
-        if re.fullmatch(r"logic\d+", Path(path).stem)
-    }
+    key = digest(FORMAT, version("jetgate"), sources, tools.yosys()[1], family, GROUP_BYTES, _STAGES, _REGISTERS)
+    stages = [path for path in sources if re.fullmatch(r"logic\d+\.v", Path(path).name)]
+    sizes = {Path(path).stem: (project.folder / path).stat().st_size for path in stages}
+    folder = project.folder / "build" / f"yosys-{key[:SHORT]}"
+    return _Plan(sources, family, folder, ((rtl.top,), *_groups(sizes)))
 
-    def one(group: tuple[str, ...]) -> list[Module]:
-        counted = folder / f"{group[0]}.json"
-        if not counted.is_file():
-            netlist = counted.with_suffix(".netlist")
-            script = _script(project, group, folder, files, netlist, family)
-            log = counted.with_suffix(".log")
-            tools.run([*command, str(script.relative_to(project.folder))], project.folder, log, TIMEOUT_S)
-            found = [_counted(netlist, name).model_dump(mode="json") for name in group]
-            write_json(counted, found)
-            netlist.unlink()
-        return [Module.model_validate(module) for module in read_json(counted)]
 
-    modules: dict[str, Module] = {}
-    with ThreadPoolExecutor(max(1, jobs)) as pool:
-        for group in pool.map(one, [(rtl.top,), *_groups(sizes)]):
-            modules |= {module.name: module for module in group}
-            if progress is not None:
-                progress("modules", len(modules), len(sizes) + 1)
-    if project.source_digests("rtl") != sources:
-        raise InputError(f"{project.folder}: the Verilog changed while it was synthesised")
-    parts = tuple(modules[name] for name in [rtl.top, *sorted(sizes, key=_number)])
-    return with_device(_whole(project, parts, version))
+def _command(project: FirmwareProject, plan: _Plan, group: tuple[str, ...]) -> list[str]:
+    return [*tools.yosys()[0], str((plan.folder / f"{group[0]}.ys").relative_to(project.folder))]
+
+
+def _group(project: FirmwareProject, plan: _Plan, group: tuple[str, ...]) -> list[Module]:
+    """The modules of a group, kept or synthesised now."""
+    counted = plan.folder / f"{group[0]}.json"
+    with contextlib.suppress(InputError, ValidationError, TypeError):  # not there, or not as it is written now
+        kept = [Module.model_validate(module) for module in read_json(counted)]
+        if [module.name for module in kept] == list(group):
+            return kept
+    netlist = counted.with_suffix(".netlist")
+    _write_script(project, plan, group, netlist)
+    tools.run(_command(project, plan, group), project.folder, counted.with_suffix(".log"), TIMEOUT_S)
+    found = [_counted(netlist, name) for name in group]
+    write_json(counted, [module.model_dump(mode="json") for module in found])
+    netlist.unlink()
+    return found
 
 
 def _groups(sizes: dict[str, int]) -> list[tuple[str, ...]]:
@@ -115,21 +154,19 @@ def _groups(sizes: dict[str, int]) -> list[tuple[str, ...]]:
     return groups
 
 
-def _script(
-    project: FirmwareProject, group: tuple[str, ...], folder: Path, files: list[str], netlist: Path, family: str
-) -> Path:
+def _write_script(project: FirmwareProject, plan: _Plan, group: tuple[str, ...], netlist: Path) -> None:
     """Yosys's script for the registers, or for some stages below a module that does nothing but hold them."""
-    script = folder / f"{group[0]}.ys"
+    script = plan.folder / f"{group[0]}.ys"
+    files = sorted(path for path in plan.sources if path.endswith(".v"))
     top, steps = group[0], _REGISTERS
-    if top != (project.manifest.rtl and project.manifest.rtl.top):
-        top, steps = "jetgate_stages", _STAGES.format(family=family)
+    if group != plan.groups[0]:
+        top, steps = "jetgate_stages", _STAGES.format(family=plan.family)
         holder = script.with_suffix(".v")
         holder.write_text(_holder(project, top, group), encoding="utf-8")
         files = [*files, str(holder.relative_to(project.folder))]
     lines = [f"read_verilog -sv {' '.join(files)}", f"hierarchy -check -top {top}", steps.rstrip(),
              f"write_json {netlist.relative_to(project.folder)}", ""]  # fmt: skip
     script.write_text("\n".join(lines), encoding="utf-8")
-    return script
 
 
 def _holder(project: FirmwareProject, top: str, group: tuple[str, ...]) -> str:
@@ -169,7 +206,7 @@ def _counted(netlist: Path, name: str) -> Module:
     return Module(name=name, cells=cells, used=used)
 
 
-def _whole(project: FirmwareProject, parts: tuple[Module, ...], version: str) -> SynthesisReport:
+def _whole(project: FirmwareProject, parts: tuple[Module, ...], release: str) -> SynthesisReport:
     cells: Counter[str] = Counter()
     for part in parts:
         cells.update(part.cells)
@@ -177,7 +214,7 @@ def _whole(project: FirmwareProject, parts: tuple[Module, ...], version: str) ->
     used = Resources(**{name: sum(getattr(part.used, name) for part in parts) for name in names})
     before = resources(dict(cells)).lut
     return SynthesisReport(
-        kind="yosys", stage=Stage.OPEN, tool="Yosys", version=version, design=project.manifest.top, part=project.target.part,
+        kind="yosys", stage=Stage.OPEN, tool="Yosys", version=release, design=project.manifest.top, part=project.target.part,
         clock_ns=project.target.clock_ns, used=used, cells=dict(sorted(cells.items())), modules=parts,
         notes=(f"{used.lut:,} look-up tables after sharing, by rule; {before:,} before any two share one",),
         sources_digest=digest(project.source_digests("rtl")),
@@ -191,7 +228,8 @@ def with_latency(report: SynthesisReport, timing: Timing) -> SynthesisReport:
     """
     if timing.measured_cycles != timing.declared_cycles:
         note = f"{timing.declared_cycles} clocks are declared, the simulation shows {timing.measured_cycles or 'no latency'}"
-        return report.model_copy(update={"notes": (*report.notes, note)})
+        unknown = dict.fromkeys(("latency_cycles", "latency_min_cycles", "latency_ns", "interval_cycles"))
+        return report.model_copy(update={**unknown, "notes": (*report.notes, note)})
     elapsed = None if report.clock_ns is None else round(timing.declared_cycles * report.clock_ns, 6)
     return report.model_copy(
         update={"latency_cycles": timing.declared_cycles, "latency_min_cycles": timing.declared_cycles, "latency_ns": elapsed,

@@ -5,7 +5,6 @@ Everything is relative to the folder, which can be copied to a machine with the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -31,18 +30,26 @@ def write(folder: Path, top: str, target: Target, has_rtl: bool) -> None:
     (folder / TCL).mkdir()
     for script in sorted(Path(str(files("firmware") / "tcl")).glob("*.tcl")):
         (folder / TCL / script.name).write_text(script.read_text(encoding="utf-8"), encoding="utf-8")
-    compiler = target.backend.tool
-    settings = {"top": top, "part": target.part, "clock_ns": f"{target.clock_ns:g}", "compiler": compiler,
-                "uncertainty": UNCERTAINTY[compiler]}  # fmt: skip
-    (folder / TCL / "settings.tcl").write_text(_settings(settings), encoding="utf-8")
+    (folder / TCL / "settings.tcl").write_text(settings_of(top, target), encoding="utf-8")
     for design, port in CLOCK_PORTS.items():
         if design == "cpp" or has_rtl:
-            constraint = f"create_clock -name clk -period {target.clock_ns:g} [get_ports {port}]\n"
-            (folder / TCL / f"{design}.xdc").write_text(constraint, encoding="utf-8")
+            (folder / TCL / f"{design}.xdc").write_text(_constraints(target.clock_ns, port), encoding="utf-8")
     (folder / CONFIGURATION).write_text(_configuration(top, target), encoding="utf-8")
 
 
-def _settings(values: Mapping[str, str]) -> str:
+def _constraints(clock_ns: float, port: str) -> str:
+    """The clock, and the ports as if registers stood right outside, so that what is before the first register is timed too."""
+    return f"""create_clock -name clk -period {clock_ns:.10g} [get_ports {port}]
+set_input_delay -clock clk -max 0 [get_ports -filter {{DIRECTION == IN && NAME != {port}}}]
+set_output_delay -clock clk -max 0 [all_outputs]
+"""
+
+
+def settings_of(top: str, target: Target) -> str:
+    """What the scripts need to know of a target, as Tcl."""
+    compiler = target.backend.tool
+    values = {"top": top, "part": target.part, "clock_ns": f"{target.clock_ns:.10g}", "compiler": compiler,
+              "uncertainty": UNCERTAINTY[compiler]}  # fmt: skip
     lines = [f"set {name} {{{value}}}\n" for name, value in values.items()]
     return "# Written by jetgate from target.yaml.\n" + "".join(lines)
 
@@ -53,9 +60,11 @@ def _configuration(top: str, target: Target) -> str:
 part={target.part}
 
 [hls]
-clock={target.clock_ns:g}ns
+clock={target.clock_ns:.10g}ns
 clock_uncertainty={UNCERTAINTY["vitis"]}
 flow_target=vivado
+syn.compile.name_max_length=80
+syn.schedule.enable_dsp_full_reg=false
 syn.top={top}
 syn.file=firmware/{top}.cpp
 tb.file={TEST_BENCH}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,21 +17,20 @@ from typing import Literal
 
 from firmware import tools
 from firmware.device import same_part
+from firmware.engines.testbench import SENTENCE
 from firmware.project import FirmwareProject
 from firmware.reports.merge import merged, with_device
 from firmware.reports.read import read_report
 from firmware.reports.report import Stage, SynthesisReport
-from firmware.scripts import CONFIGURATION, TCL
+from firmware.scripts import CONFIGURATION, TCL, settings_of
 from firmware.target import Flow
 from trigger.digest import digest, file_digest
-from trigger.errors import InputError, ReportError, ToolError
-from trigger.files import read_json, write_json
+from trigger.errors import BitsDifferError, InputError, ReportError, ToolError
+from trigger.files import locked, make_folder, read_json, write_json
 
 Design = Literal["cpp", "rtl"]
 VENDOR_STAGES = (Stage.HLS, Stage.COSIM, Stage.SYNTHESIS, Stage.IMPLEMENTATION)
 REPORTS = "reports"
-LIMIT_HOURS = 24.0
-"""Default time limit of one command."""
 RELEASES: dict[str, tuple[str, str]] = {
     "vivado_hls": ("2016.1", "2020.1"),
     "vitis_hls": ("2020.1", "2024.2"),
@@ -54,14 +53,16 @@ class Command:
         arguments: The program and its arguments.
         writes: Patterns, below the project, of the reports that it must write; the first that is there counts in each group.
         parts: Parts of the sources that it reads.
-        clears: Patterns of what it must not find of earlier runs, besides the reports.
+        keeps: Patterns of what later commands read; it must write that, and what is changed since makes it run again.
+        bench: Whether it runs the test bench, whose last line must then be in its log.
     """
 
     name: str
     arguments: tuple[str, ...]
     writes: tuple[tuple[str, ...], ...]
     parts: tuple[str, ...]
-    clears: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
+    bench: bool = False
 
     @property
     def log(self) -> str:
@@ -87,6 +88,10 @@ def plan(project: FirmwareProject, stage: Stage, design: Design, flow: Flow) -> 
     """
     if stage not in VENDOR_STAGES:
         raise InputError(f"stage {stage} needs no vendor's tool; those that do are {', '.join(VENDOR_STAGES)}")
+    if design == "rtl" and stage in (Stage.HLS, Stage.COSIM):
+        raise InputError(
+            f"--design rtl: stage {stage} is of the C++; it is for the stages synthesis and implementation"
+        )
     if design == "rtl" and project.manifest.rtl is None:
         raise InputError(f"{project.folder}: this project has no Verilog of our own: choose --design cpp")
     csynth = _hls(flow, "csynth", _csynth_reports(project))
@@ -117,8 +122,8 @@ def _hls(flow: Flow, step: str, writes: tuple[tuple[str, ...], ...]) -> Command:
         "vitis-run": ("vitis-run", "--mode", "hls", "--tcl", script),
         "unified": ("v++", "-c", *configured) if step == "csynth" else ("vitis-run", f"--{step}", *configured),
     }
-    clears = ("hls/*/syn/verilog/*",) if step == "csynth" else ()  # each way of driving HLS has a folder of its own
-    return Command(step, arguments[flow], writes, ("cpp", "tool"), clears)
+    keeps = ("hls/*/syn/verilog/*",) if step == "csynth" else ()
+    return Command(step, arguments[flow], writes, ("cpp", "tool"), keeps, bench=step == "csim")
 
 
 def _vivado(step: str, design: Design, state: str) -> Command:
@@ -126,9 +131,8 @@ def _vivado(step: str, design: Design, state: str) -> Command:
     quiet = ("-nojournal", "-nolog", "-notrace")
     arguments = ("vivado", "-mode", "batch", *quiet, "-source", f"{TCL}/{step}.tcl", "-tclargs", design)
     kinds = ("utilization", "timing", "hierarchy", "power")
-    return Command(
-        f"{step}-{design}", arguments, tuple((f"{folder}/{kind}_{state}.rpt",) for kind in kinds), (design, "tool")
-    )
+    writes = tuple((f"{folder}/{kind}_{state}.rpt",) for kind in kinds)
+    return Command(f"{step}-{design}", arguments, writes, (design, "tool"), keeps=(f"{folder}/{step}.dcp",))
 
 
 def find_flow(project: FirmwareProject) -> Flow:
@@ -177,7 +181,7 @@ def synthesize(
     project: FirmwareProject,
     stage: Stage,
     design: Design = "cpp",
-    limit_hours: float = LIMIT_HOURS,
+    limit_hours: float = tools.LIMIT_HOURS,
     tick: Tick | None = None,
 ) -> SynthesisReport:
     """Run a stage and read what the tools wrote.
@@ -194,8 +198,10 @@ def synthesize(
 
     Raises:
         ToolError: A tool is missing, failed, took too long, or left no report or an old one.
-        InputError: The project has no such design, or its sources changed meanwhile.
+        BitsDifferError: The test bench found outputs that are not the reference's.
+        InputError: The project has no such design, its sources changed meanwhile, or its target was edited.
     """
+    require_one_target(project)
     needs_hls = design == "cpp" or stage in (Stage.HLS, Stage.COSIM)
     flow = find_flow(project) if needs_hls else default_flow(project)
     if stage in (Stage.SYNTHESIS, Stage.IMPLEMENTATION):
@@ -203,18 +209,37 @@ def synthesize(
     commands = plan(project, stage, design, flow)
     saved = report_path(project, stage, design)
     before = ""
-    for command in commands:
-        before = _run(project, command, before, limit_hours, tick)
-    reports = [read_report(path) for path in _written(project, commands[-1])]
-    try:
-        report = _finished(project, stage, design, commands, merged(reports, f"{stage} of {design}"))
-    except ReportError as error:
-        raise ToolError(str(error), project.folder / commands[-1].log) from error
-    report.save(saved)
+    with locked(make_folder(project.folder / REPORTS)):
+        for command in commands:
+            before = _run(project, command, before, saved, limit_hours, tick)
+        reports = [read_report(path) for path in _written(project, commands[-1])]
+        try:
+            report = _finished(project, stage, design, merged(reports, f"{stage} of {design}"))
+        except ReportError as error:
+            raise ToolError(str(error), project.folder / commands[-1].log) from error
+        report.save(saved)
     return report
 
 
-def _run(project: FirmwareProject, command: Command, before: str, limit_hours: float, tick: Tick | None) -> str:
+def require_one_target(project: FirmwareProject) -> None:
+    """Refuse a project whose target was edited in what its sources follow from; its budget may be edited.
+
+    Raises:
+        InputError: Part, clock or compiler are no longer those of the scripts and the Verilog.
+    """
+    rtl, target = project.manifest.rtl, project.target
+    path = project.folder / TCL / "settings.tcl"
+    same = path.is_file() and path.read_text(encoding="utf-8") == settings_of(project.manifest.top, target)
+    if not same or (rtl is not None and rtl.clock_ns != target.clock_ns):
+        raise InputError(
+            f"{project.folder}: target.yaml and {TCL}/settings.tcl differ in part, clock or compiler, or the Verilog was made "
+            "for another clock: convert the network again for that target"
+        )
+
+
+def _run(
+    project: FirmwareProject, command: Command, before: str, saved: Path, limit_hours: float, tick: Tick | None
+) -> str:
     """Run a command unless it was done for the same sources, and require what it must have written.
 
     Returns:
@@ -222,30 +247,43 @@ def _run(project: FirmwareProject, command: Command, before: str, limit_hours: f
     """
     record = project.folder / REPORTS / f"{command.name}.record.json"
     key = _key(project, command, before)
-    if _done(project, record, key):
+    if _done(project, command, record, key):
         return key
     record.unlink(missing_ok=True)
-    for pattern in (*command.clears, *(pattern for group in command.writes for pattern in group)):
+    saved.unlink(missing_ok=True)
+    for pattern in (*command.keeps, *(pattern for group in command.writes for pattern in group)):
         for old in project.folder.glob(pattern):
             if old.is_file():
                 old.unlink()
     start = time.time()
     log = project.folder / command.log
-    tools.run(
-        command.arguments, project.folder, log, limit_hours * 3600,
-        tick=None if tick is None else lambda seconds: tick(command.name, seconds),
-    )  # fmt: skip
+    try:
+        tools.run(
+            command.arguments, project.folder, log, limit_hours * 3600,
+            tick=None if tick is None else lambda seconds: tick(command.name, seconds),
+        )  # fmt: skip
+    except ToolError:
+        _require_equal_bits(project, log, start)
+        raise
+    compared = _require_equal_bits(project, log, start)
+    if command.bench and not compared:
+        raise ToolError(
+            f"{command.arguments[0]} ended well, but no log says that the test bench compared anything", log
+        )
     written = _written(project, command)
     if len(written) < len(command.writes):
         missing = [group[0] for group in command.writes if not any(list(project.folder.glob(one)) for one in group)]
         raise ToolError(f"{command.arguments[0]} ended well but did not write {', '.join(missing)}", log)
+    absent = [pattern for pattern in command.keeps if not any(project.folder.glob(pattern))]
+    if absent:
+        raise ToolError(f"{command.arguments[0]} ended well but did not write {', '.join(absent)}", log)
     for path in written:
         _require_fresh(path, start, log)
     if _key(project, command, before) != key:
         raise InputError(f"{project.folder}: the sources changed while {command.name} ran; run it again")
     write_json(record, {
         "key": key, "command": list(command.arguments), "seconds": round(time.time() - start, 1),
-        "files": {str(path.relative_to(project.folder)): file_digest(path) for path in written},
+        "files": _sealed(project, command),
     })  # fmt: skip
     return key
 
@@ -255,16 +293,35 @@ def _key(project: FirmwareProject, command: Command, before: str) -> str:
     return digest(before, command.arguments, version, [project.source_digests(part) for part in command.parts])
 
 
-def _done(project: FirmwareProject, record: Path, key: str) -> bool:
+def _done(project: FirmwareProject, command: Command, record: Path, key: str) -> bool:
     """Whether a command was done for the same sources and what it wrote is unchanged."""
     try:
         content = read_json(record)
-        files = content["files"].items()
-        same = content["key"] == key
-    except (InputError, KeyError, TypeError, AttributeError):
+        return bool(content["key"] == key and content["files"] == _sealed(project, command))
+    except (InputError, KeyError, TypeError):
         return False
-    paths = [(project.folder / name, sealed) for name, sealed in files]
-    return same and all(path.is_file() and file_digest(path) == sealed for path, sealed in paths)
+
+
+def _sealed(project: FirmwareProject, command: Command) -> dict[str, str]:
+    """Digests of the reports of a command and of what later ones read."""
+    kept = [path for pattern in command.keeps for path in sorted(project.folder.glob(pattern)) if path.is_file()]
+    return {str(path.relative_to(project.folder)): file_digest(path) for path in [*_written(project, command), *kept]}
+
+
+def _require_equal_bits(project: FirmwareProject, log: Path, start: float) -> bool:
+    """Whether the test bench says that it compared and nothing differs, in a command's log or in the compiler's own.
+
+    Raises:
+        BitsDifferError: Outputs differ.
+    """
+    compared = False
+    own = [*project.folder.glob("hls/*/csim/report/*csim.log"), *project.folder.glob("hls/logs/*csim*.log")]
+    for path in [log, *(one for one in own if one.stat().st_mtime >= start - 2.0)]:
+        for match in SENTENCE.finditer(path.read_text(encoding="utf-8", errors="replace")):
+            compared = True
+            if int(match[1]):
+                raise BitsDifferError(f"{match[0].strip().removeprefix('jetgate: ')}\nlog: {path}")
+    return compared
 
 
 def _written(project: FirmwareProject, command: Command) -> list[Path]:
@@ -299,13 +356,12 @@ def _require_fresh(path: Path, start: float, log: Path) -> None:
         raise ToolError(f"{path} is of {date}, before the run that should have written it", log)
 
 
-def _finished(
-    project: FirmwareProject, stage: Stage, design: Design, commands: Sequence[Command], report: SynthesisReport
-) -> SynthesisReport:
+def _finished(project: FirmwareProject, stage: Stage, design: Design, report: SynthesisReport) -> SynthesisReport:
     """The report with what the project knows, after it was seen to be of this project.
 
     Raises:
         ReportError: It is of another design, part or stage.
+        BitsDifferError: A simulation failed.
     """
     expected = {"design": project.manifest.top, "part": project.target.part}
     if report.design is not None and report.design != expected["design"]:
@@ -315,16 +371,19 @@ def _finished(
     if report.stage is not stage:
         raise ReportError(f"the report is of the stage {report.stage}, {stage} was asked for")
     if report.passed is False:
-        raise ReportError(f"the simulation of the test bench failed: {'; '.join(report.notes)}")
+        raise BitsDifferError(f"the simulation of the test bench failed: {'; '.join(report.notes)}")
     update: dict[str, object] = {**expected, "sources_digest": sources_digest(project, stage, design)}
     estimate = _estimate(project) if design == "cpp" else None
     rtl = project.manifest.rtl
     if report.clock_ns is None:
         update["clock_ns"] = project.target.clock_ns
-    if (
-        report.latency_cycles is None and design == "rtl" and rtl is not None
-    ):  # what it declares, and `emulate` measures
+    edited = any(path.startswith("rtl/") for path in project.edited())
+    if report.latency_cycles is None and design == "rtl" and rtl is not None and not edited:
         update |= {"latency_cycles": rtl.latency_cycles, "interval_cycles": 1}
+        update["notes"] = (
+            *report.notes,
+            "latency and interval as the Verilog declares them; 'jetgate emulate' measures them",
+        )
     if report.latency_cycles is None and estimate is not None:
         update |= {"latency_cycles": estimate.latency_cycles, "interval_cycles": estimate.interval_cycles}
         update["notes"] = (*report.notes, "latency and interval as C synthesis expects them")

@@ -34,6 +34,8 @@ HOW_TO_GET = {
     "vivado": "AMD Vivado; source its settings64.sh",
 }
 """The programs that jetgate can use, and where they come from."""
+LIMIT_HOURS = 24.0
+"""Default time limit of one program of a vendor's."""
 interrupted = threading.Event()
 """Set when the user interrupts: programs that other threads wait for are ended then."""
 _ONE_DASH = ("vitis_hls", "vivado_hls", "vivado")
@@ -217,7 +219,7 @@ def run(
         finally:
             _end(process)
     if status != 0:
-        raise ToolError(f"{name} failed with exit status {status}: {explained(first_error(log))}", log)
+        raise ToolError(f"{name} failed with exit status {status}: {explained(first_error(log))}", log, status)
 
 
 def _wait(process: subprocess.Popen[bytes], timeout_s: float, tick: Callable[[float], None] | None) -> int:

@@ -34,14 +34,26 @@ class ReportError(InputError):
     """A tool's report that cannot be believed: cut off, of another run, or of no known kind."""
 
 
+class BitsDifferError(JetgateError):
+    """A simulator of a vendor's found outputs that are not the reference's."""
+
+    exit_status = EXIT_ANSWER_IS_NO
+
+
 class ToolError(JetgateError):
-    """A tool is missing or failed. `log` is the file in which its output was kept, if any."""
+    """A tool is missing or failed.
+
+    Attributes:
+        log: The file in which its output was kept, if any.
+        status: What it ended with, if it ended by itself.
+    """
 
     exit_status = EXIT_TOOL_FAILED
 
-    def __init__(self, message: str, log: Path | None = None) -> None:
+    def __init__(self, message: str, log: Path | None = None, status: int | None = None) -> None:
         super().__init__(message if log is None else f"{message}\nlog: {log}")
         self.log = log
+        self.status = status
 
 
 def nearest(name: str, choices: Iterable[str], count: int = 3) -> str:

@@ -68,17 +68,22 @@ def _text(path: Path) -> str:
 
 
 def reports_in(folder: Path) -> dict[Path, SynthesisReport]:
-    """Every report below a folder by its path, in order; other files are passed over.
+    """Every report below a folder by its path, in order. Other files and hidden folders are passed over, and of two that say the
+    same, as `csynth.xml` and `<top>_csynth.xml` do, the one with fewer modules.
 
     Raises:
         ReportError: One of them is cut off, or there is none.
     """
     found = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in SUFFIXES and path.is_file():
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not hidden:
             text = _text(path)
             if kind_of(text) is not None:
                 found[path] = parse_report(text, str(path))
     if not found:
         raise ReportError(f"{folder}: there is no report in it; reports end with {', '.join(SUFFIXES)}")
-    return found
+    best: dict[str, Path] = {}
+    for path, report in sorted(found.items(), key=lambda one: -len(one[1].modules)):
+        best.setdefault(f"{path.parent} {report.model_dump_json(exclude={'modules', 'notes', 'date'})}", path)
+    return {path: report for path, report in found.items() if path in best.values()}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trigger.errors import ReportError
 from trigger.files import read_json, write_json
@@ -45,6 +45,10 @@ _LABELS = {
 }
 
 
+Count = Annotated[int, Field(ge=0)] | None
+"""A count, or `None` where it is not known."""
+
+
 class Resources(BaseModel):
     """Counts of what a design uses or a device has; `None` where a report does not say.
 
@@ -58,11 +62,11 @@ class Resources(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    lut: int | None = None
-    ff: int | None = None
-    dsp: int | None = None
-    bram18: int | None = None
-    uram: int | None = None
+    lut: Count = None
+    ff: Count = None
+    dsp: Count = None
+    bram18: Count = None
+    uram: Count = None
 
     @property
     def bram36(self) -> float | None:
@@ -134,7 +138,7 @@ class SynthesisReport(BaseModel):
         sources_digest: Digest of the sources it was made from, for reports of our own projects.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: str
     stage: Stage | None
@@ -149,10 +153,10 @@ class SynthesisReport(BaseModel):
     hold_slack_ns: float | None = None
     pulse_slack_ns: float | None = None
     timing_met: bool | None = None
-    latency_cycles: int | None = None
-    latency_min_cycles: int | None = None
+    latency_cycles: Count = None
+    latency_min_cycles: Count = None
     latency_ns: float | None = None
-    interval_cycles: int | None = None
+    interval_cycles: Count = None
     passed: bool | None = None
     whole: bool = True
     used: Resources = Resources()

@@ -17,9 +17,16 @@ proc open_design {args} {
     set_clock_uncertainty $uncertainty default
     config_compile -name_max_length 80
     if {$compiler eq "vivado"} {
-        config_array_partition -maximum_size 4096
+        where_known {config_array_partition -maximum_size 4096}
     }
-    config_schedule -enable_dsp_full_reg=false
+    where_known {config_schedule -enable_dsp_full_reg=false}
+}
+
+# Options that not every release has; without them the result is as good, only larger.
+proc where_known {command} {
+    if {[catch $command message]} {
+        puts "WARNING: jetgate: this release does not know '$command': $message"
+    }
 }
 
 # Runs a step and ends the compiler with a status that says how it went: left alone it may end with 0 after an error.

@@ -11,7 +11,10 @@ set results [file join vivado $design]
 file mkdir $results
 
 proc read_design {} {
-    global design
+    global design part
+    create_project -in_memory -part $part
+    # A table whose file is not found would be left out, and the design come out too small.
+    set_msg_config -id {Synth 8-4445} -new_severity ERROR
     if {$design eq "rtl"} {
         read_verilog [glob rtl/src/*.v rtl/src/static/*.v]
     } else {
@@ -19,6 +22,9 @@ proc read_design {} {
         foreach solution {hls/solution1 hls/hls} {
             if {[llength [glob -nocomplain $solution/syn/verilog/*.v]]} {
                 read_verilog [glob $solution/syn/verilog/*.v]
+                foreach table [glob -nocomplain $solution/syn/verilog/*.dat] {
+                    add_files $table
+                }
                 foreach core [glob -nocomplain $solution/syn/verilog/*.tcl] {
                     source $core
                 }

@@ -51,6 +51,19 @@ def test_nothing_is_done_twice(project, synthesised, monkeypatch):
     assert open_lane.synthesize(project) == synthesised
 
 
+def test_what_is_kept_and_damaged_is_done_again(project, synthesised):
+    kept = next(path for path in (project.folder / "build").glob("yosys-*/*.json"))
+    for damage in ("[]", '[{"name": "logic3"}]', '{"name": "tiny"}', "[{"):
+        kept.write_text(damage)
+        assert open_lane.synthesize(project, 2) == synthesised
+
+
+def test_dry_run(project, synthesised):
+    commands = open_lane.commands(project)
+    scripts = sorted(path.name for path in (project.folder / "build").glob("yosys-*/*.ys"))
+    assert sorted(command[-1].rsplit("/", 1)[1] for command in commands) == scripts
+
+
 def test_kept_and_read(synthesised, tmp_path):
     synthesised.save(tmp_path / "open.json")
     assert SynthesisReport.load(tmp_path / "open.json") == synthesised
@@ -60,7 +73,7 @@ def test_latency_by_simulation(synthesised):
     timed = open_lane.with_latency(synthesised, Timing(9, 9, 256))
     assert (timed.latency_cycles, timed.interval_cycles) == (9, 1)
     assert timed.latency_ns == pytest.approx(9 * 2.7778)
-    untimed = open_lane.with_latency(synthesised, Timing(9, 8, 256))
+    untimed = open_lane.with_latency(timed, Timing(9, 8, 256))
     assert untimed.latency_cycles is untimed.latency_ns is None
     assert untimed.notes[-1] == "9 clocks are declared, the simulation shows 8"
 

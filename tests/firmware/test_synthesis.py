@@ -15,7 +15,7 @@ from firmware.project import FirmwareProject
 from firmware.reports.report import Stage
 from tests.firmware import vendor
 from trigger.app import cli
-from trigger.errors import InputError, ReportError, ToolError
+from trigger.errors import BitsDifferError, InputError, ReportError, ToolError
 
 # Way of driving, release, programs, stage, design, the steps that are run.
 DRIVERS = {
@@ -84,6 +84,21 @@ def test_success(driven, driver, calls):
     assert synthesis.saved_reports(project) == {synthesis.report_path(project, stage, design): report}
     run(project, driver)
     assert calls.read_text().split() == steps, "nothing is run twice"
+
+
+STEPS = [(driver, step) for driver, (*_, steps) in DRIVERS.items() for step in steps]
+
+
+@pytest.mark.parametrize(("driver", "step"), STEPS)
+def test_a_step_that_does_nothing(driven, driver, step, monkeypatch, calls):
+    """An exit status of 0 proves nothing: C simulation must say what it compared, the others must have written."""
+    project = driven(driver)
+    monkeypatch.setenv("FAKE", "nothing")
+    monkeypatch.setenv("FAKE_STEP", step)
+    with pytest.raises(ToolError, match=r"no log says that the test bench compared|ended well but did not write"):
+        run(project, driver)
+    assert calls.read_text().split()[-1] == step
+    assert synthesis.saved_reports(project) == {}
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -177,8 +192,52 @@ def test_reports_of_something_else(driven, monkeypatch):
         run(project, "vivado")
     project = driven("vitis_hls")
     monkeypatch.setenv("FAKE", "cosim")
-    with pytest.raises(ToolError, match="the simulation of the test bench failed"):
+    with pytest.raises(BitsDifferError, match="the simulation of the test bench failed") as caught:
         run(project, "vitis_hls")
+    assert caught.value.exit_status == 1
+
+
+def test_bits_that_differ_in_c_simulation(driven, monkeypatch, capsys):
+    project = driven("vitis-run")
+    monkeypatch.setenv("FAKE", "differ")
+    assert cli.status_of(["synth", str(project.folder), "--stage", "hls"]) == 1
+    assert "3 of 3555 outputs of 1185 events differ" in capsys.readouterr().err
+
+
+def test_what_later_steps_read_is_sealed(driven, calls):
+    project = driven("vivado")
+    run(project, "vivado")
+    (project.folder / "vivado" / "rtl" / "synthesis.dcp").write_text("another one")
+    run(project, "vivado")
+    assert calls.read_text().split() == ["synthesis", "implementation", "synthesis"]
+    edited = project.folder / "rtl" / "src" / "logic0.v"
+    edited.write_text(edited.read_text() + "// one more register, perhaps\n")
+    assert run(project, "vivado").latency_cycles is None, "of an edited Verilog nobody knows the latency"
+
+
+def test_an_old_report_does_not_outlive_a_failing_run(driven, monkeypatch):
+    project = driven("vivado")
+    run(project, "vivado")
+    (project.folder / "rtl" / "src" / "logic0.v").touch()
+    (project.folder / "vivado" / "rtl" / "implementation.dcp").unlink()
+    monkeypatch.setenv("FAKE", "fail")
+    with pytest.raises(ToolError):
+        run(project, "vivado")
+    assert synthesis.saved_reports(project) == {}
+
+
+def test_an_edited_clock_is_refused(driven, capsys):
+    project = driven("vivado")
+    target = project.folder / "target.yaml"
+    target.write_text(target.read_text().replace("2.7778", "2.0"))
+    for stage in (["open"], ["implementation", "--design", "rtl"]):
+        assert cli.status_of(["synth", str(project.folder), "--stage", *stage]) == 2
+        assert "convert the network again for that target" in capsys.readouterr().err
+
+
+def test_the_design_of_hls_is_the_c(project):
+    with pytest.raises(InputError, match="--design rtl: stage hls is of the C"):
+        synthesis.plan(project, Stage.HLS, "rtl", "vitis-run")
 
 
 def test_what_is_there_decides(driven, tmp_path):
@@ -248,7 +307,8 @@ def test_on_the_command_line(driven, monkeypatch, capsys):
     stage = ["--stage", "implementation", "--design", "rtl"]
     assert cli.status_of(["synth", str(project.folder), *stage, "--dry-run", "--json"]) == 0
     planned = json.loads(capsys.readouterr().out)["commands"]
-    assert planned[1] == (
+    assert planned[1] == "mkdir -p reports"
+    assert planned[2] == (
         "vivado -mode batch -nojournal -nolog -notrace -source tcl/synthesis.tcl -tclargs rtl > reports/synthesis-rtl.log 2>&1"
     )
     assert not (project.folder / "vivado").exists()
@@ -294,3 +354,6 @@ def test_interrupted(driven, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run(project, "vitis-run", tick=interrupt)
     assert not (project.folder / "reports" / "csim.record.json").exists()
+    tools.interrupted.clear()
+    monkeypatch.setenv("FAKE", "")
+    assert run(project, "vitis-run").latency_cycles == 7

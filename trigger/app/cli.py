@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from firmware.tools import LIMIT_HOURS
 from trigger.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, EXIT_TOOL_FAILED, InputError, JetgateError, nearest
 from trigger.files import read_json
 
@@ -37,7 +38,6 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="key.sub=value: cha
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output and nothing else there.")]
 ProjectFolder = Annotated[Path, typer.Argument(help="A folder in vivado_projects/.")]
 DEFAULT_TARGET = "vu13p"
-LIMIT_HOURS = 24.0
 CORES = os.cpu_count() or 1
 
 

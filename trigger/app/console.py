@@ -140,7 +140,8 @@ def catch_interrupts() -> None:
         raise KeyboardInterrupt
 
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, remember)
+        for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a time limit and a lost connection end it as well
+            signal.signal(kind, remember)
 
 
 def raise_if_interrupted() -> None:

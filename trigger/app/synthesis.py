@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from firmware import budget, open_lane, synthesis, tools
+from firmware import budget, open_lane, synthesis
 from firmware.device import find_device
 from firmware.estimates import estimate
 from firmware.preflight import Finding, preflight
@@ -18,8 +18,8 @@ from firmware.reports.report import Stage, SynthesisReport
 from firmware.synthesis import Design
 from firmware.target import load_target
 from trigger.app.console import Reporter, start_keras
-from trigger.errors import EXIT_OK, InputError, ReportError, nearest
-from trigger.verdict import Requirement, Verdict, at_most
+from trigger.errors import EXIT_OK, InputError, ReportError, ToolError, nearest
+from trigger.verdict import Requirement, Verdict, at_most, not_measured
 
 if TYPE_CHECKING:
     from firmware.engines.rtl import Timing
@@ -54,17 +54,16 @@ def design_named(name: str) -> Design:
 
 
 def planned(project: FirmwareProject, stage: Stage, design: Design) -> list[str]:
-    """Exactly what would be run, as one would type it; nothing is looked for."""
+    """Exactly what would be run, as one would type it: with what is found here, or else with what the target means."""
     where = f"cd {shlex.quote(str(project.folder))}"
     if stage is Stage.OPEN:
-        command, version = tools.yosys()
-        return [
-            where,
-            f"# Yosys {version}, once a module of rtl/src:",
-            shlex.join([*command, "SCRIPT.ys"]),
-        ]
-    commands = synthesis.plan(project, stage, design, synthesis.default_flow(project))
-    return [where, *(command.shown() for command in commands)]
+        return [where, *(shlex.join(command) for command in open_lane.commands(project))]
+    try:
+        flow = synthesis.find_flow(project)
+    except ToolError:
+        flow = synthesis.default_flow(project)
+    commands = synthesis.plan(project, stage, design, flow)
+    return [where, f"mkdir -p {synthesis.REPORTS}", *(command.shown() for command in commands)]
 
 
 def run_stage(
@@ -78,10 +77,11 @@ def run_stage(
     """
     console = Reporter()
     findings = preflight(project, "rtl" if stage is Stage.OPEN or (design == "rtl" and stage in _BY_VIVADO) else "cpp")
+    in_vain = any(finding.fatal for finding in findings) and stage is not Stage.OPEN  # Yosys knows no device's size
     for finding in findings:
-        if not finding.fatal:
+        if not (in_vain and finding.fatal):
             console.say(f"[yellow]{finding.subject}: {finding.sentence}[/]")
-    if any(finding.fatal for finding in findings):
+    if in_vain:
         raise InputError("\n".join(f"{one.subject}: {one.sentence}" for one in findings if one.fatal))
     requirements: list[Requirement] = []
     if stage is Stage.OPEN:
@@ -98,6 +98,7 @@ def _open(project: FirmwareProject, workers: int, console: Reporter) -> tuple[Sy
     from firmware.emulation import Truth
     from firmware.engines import rtl, testbench
 
+    synthesis.require_one_target(project)
     console.say("test bench, compiled by g++")
     bench = testbench.run(project)
     with console.progress("Yosys") as progress:
@@ -134,11 +135,22 @@ def read_all(paths: Sequence[Path]) -> dict[str, SynthesisReport]:
         )
         for folder in projects:
             project = FirmwareProject.load(folder)
-            found |= {f"{folder}/{one.stem}": report for one, report in synthesis.saved_reports(project).items()}
+            kept = {f"{folder}/{one.stem}": report for one, report in synthesis.saved_reports(project).items()}
+            found |= kept or _built_by_hand(folder)
             found[f"{folder}/estimate"] = estimate(project)
         if not projects:
             found |= _read_foreign(path)
     return {name: with_device(report) for name, report in found.items()}
+
+
+def _built_by_hand(folder: Path) -> dict[str, SynthesisReport]:
+    """What tools wrote into a project in which jetgate kept nothing; of which sources, nobody knows."""
+    found: dict[str, SynthesisReport] = {}
+    for part in ("hls", "vivado"):
+        if (folder / part).is_dir():
+            found |= {str(one): report for one, report in reports_in(folder / part).items()}
+    note = "built by hand: not tied to the sources that are there now"
+    return {name: one.model_copy(update={"notes": (*one.notes, note)}) for name, one in found.items()}
 
 
 def _is_project(path: Path) -> bool:
@@ -189,6 +201,15 @@ def _regressions(reports: Mapping[str, SynthesisReport], baseline: Path, toleran
                 one.model_copy(update={"note": f"{name}: {one.note}"}) if len(reports) > 1 else one
                 for one in budget.regressions(now, before, tolerance)
             ]
+    for name, before in earlier.items():
+        alike = [
+            one
+            for one in reports.values()
+            if (one.kind, one.stage, one.design) == (before.kind, before.stage, before.design)
+        ]
+        if found and not alike and before.stage is not None:
+            note = f"{name}: there is no such report now"
+            found.append(not_measured(f"baseline:{before.stage}", "as before", required=True, note=note))
     if not found:
         kinds = ", ".join(
             f"{one.kind} of {one.design or 'an unknown design'} ({one.stage})" for one in earlier.values()
