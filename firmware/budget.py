@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from firmware.device import find_device, reported_device, same_part
+from firmware.device import find_device, reported_device, same_part, speed_grade
 from firmware.reports.report import RESOURCES, Stage, SynthesisReport
 from firmware.target import Budget, Limits, Target
 from trigger.errors import InputError
@@ -151,8 +151,10 @@ def _judge(limit: Limit, target: Target, report: SynthesisReport) -> Requirement
         return limit.not_known(f"not judged: it is of {report.part}, the target of {target.part}")
     if limit.figure == "slack_ns" and report.clock_ns is None and report.worst_slack_ns is not None:
         return limit.not_known("not judged: it does not say for which clock")
-    if limit.figure in _CLOCKED and report.part is not None and not same_part(report.part, target.part):
-        return limit.not_known(f"not judged: it is of {report.part}, the target of {target.part}")
+    if limit.figure in _CLOCKED and speed_grade(report.part) not in (None, speed_grade(target.part)):
+        return limit.not_known(
+            f"not judged: it is of another speed grade, {report.part}, than the target, {target.part}"
+        )
     if limit.figure in _CLOCKED and (report.clock_ns or 0.0) > target.clock_ns + _SAME_CLOCK_NS:
         return limit.not_known(
             f"not judged: its clock is of {report.clock_ns:g} ns, the target's of {target.clock_ns:g}"

@@ -149,6 +149,12 @@ def same_part(one: str, other: str) -> bool:
     return first.startswith(second) or second.startswith(first)
 
 
+def speed_grade(part: str | None) -> str | None:
+    """Speed grade with its power variant, `2` or `2L`; `None` where the part is spelled without."""
+    match = re.search(r"\d{3,4}-([123][A-Z]*)", part or "")
+    return match[1] if match else None
+
+
 def reported_device(part: str | None) -> Device | None:
     """The device of a part as a report spells it: without `xc`, without a speed grade; `None` where it is not known."""
     spelled = (part or "").lower()

@@ -440,6 +440,7 @@ def test_dry_run(call, copy, monkeypatch):
     before = files(copy.folder)
     expected = [
         "cd tiny",
+        "mkdir -p reports",
         "vitis-run --mode hls --tcl tcl/csim.tcl > reports/csim.log 2>&1",
         "vitis-run --mode hls --tcl tcl/csynth.tcl > reports/csynth.log 2>&1",
     ]
@@ -450,6 +451,7 @@ def test_dry_run(call, copy, monkeypatch):
     status, out, _ = call("synth", "tiny", "--stage", "implementation", "--design", "rtl", "--dry-run")
     assert [line.split(" -source ")[-1] for line in out.splitlines()] == [
         "cd tiny",
+        "mkdir -p reports",
         "tcl/synthesis.tcl -tclargs rtl > reports/synthesis-rtl.log 2>&1",
         "tcl/implementation.tcl -tclargs rtl > reports/implementation-rtl.log 2>&1",
     ]
@@ -465,15 +467,14 @@ def test_what_would_be_in_vain_is_not_begun(wrong, copy, monkeypatch):
     content["rtl"]["cost"] = 2e6
     manifest.write_text(json.dumps(content))
     before = files(copy.folder)
-    for options in (["--stage", "open"], ["--stage", "synthesis", "--design", "rtl"]):
-        message = wrong("synth", "tiny", *options)
-        assert "size: about 2,000,000 look-up tables are expected, the xcvu13p has 1,728,000" in message
+    message = wrong("synth", "tiny", "--stage", "synthesis", "--design", "rtl")
+    assert "size: about 2,000,000 look-up tables are expected, the xcvu13p has 1,728,000" in message
     assert files(copy.folder) == before
 
 
 def test_public_reports(call, tmp_path):
     folder = realdata("reports/vivado_2024.1")
-    wanted = {"part": "xcvu9p-flga2104-2L-e", "clock_ns": 1.3}
+    wanted = {"part": "xcvu9p-flgb2104-2-i", "clock_ns": 1.3}
     target(tmp_path / "t.yaml", "{implementation: {slack_ns: 0}}", **wanted)
     status, out, _ = call("report", folder, "--budget", "t.yaml")
     assert (status, out.splitlines()[-1]) == (1, "FAIL")

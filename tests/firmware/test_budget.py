@@ -229,6 +229,15 @@ def test_a_report_of_something_else_than_the_target():
     assert {str(one.status) for one in found} == {"NOT MEASURED"}
     assert all("it is of xcku115-flva1517-2-e, the target of xcvu13p-flga2577-2-e" in one.note for one in found)
     assert {one.status for one in judged(limits, one, part="xcku115-flvb2104-2-i")} == {"PASS"}
+    faster = judged(limits, report(part="xcvu13p-flga2577-3-e", slack_ns=1.0, latency_cycles=5, latency_ns=12.5))
+    assert {one.name.split(":")[1]: str(one.status) for one in faster} == {
+        "latency_ns": "PASS", "latency_cycles": "NOT MEASURED", "slack_ns": "NOT MEASURED", "lut": "PASS",
+    }  # fmt: skip
+    assert "another speed grade" in faster[1].note
+    unmet = report(slack_ns=1.0, timing_met=False, latency_cycles=5, latency_ns=12.5)
+    assert {one.name.split(":")[1]: str(one.status) for one in judged(limits, unmet)}["slack_ns"] == "FAIL"
+    clockless = report(clock_ns=None, slack_ns=1.0, latency_cycles=5, latency_ns=12.5)
+    assert {one.name.split(":")[1]: str(one.status) for one in judged(limits, clockless)}["slack_ns"] == "NOT MEASURED"
     slower = report(clock_ns=5.0, slack_ns=1.0, latency_cycles=5, latency_ns=25.0)
     assert {one.name.split(":")[1]: str(one.status) for one in judged(limits, slower)} == {
         "latency_ns": "PASS", "latency_cycles": "NOT MEASURED", "slack_ns": "NOT MEASURED", "lut": "PASS",

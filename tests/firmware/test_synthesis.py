@@ -13,6 +13,7 @@ import pytest
 from firmware import synthesis, tools
 from firmware.project import FirmwareProject
 from firmware.reports.report import Stage
+from firmware.scripts import settings_of
 from tests.firmware import vendor
 from trigger.app import cli
 from trigger.errors import BitsDifferError, InputError, ReportError, ToolError
@@ -47,12 +48,14 @@ def driven(project, tmp_path, monkeypatch, calls):
         copy = tmp_path / "project"
         if not copy.exists():
             shutil.copytree(project.folder, copy, ignore=shutil.ignore_patterns("build"))
+        settings = copy / "tcl" / "settings.tcl"
+        compiler = "vivado" if driver == "vivado_hls" else "vitis"
         loaded = FirmwareProject.load(copy)
         flow = None if driver == "vivado" else driver
-        backend = loaded.target.backend.model_copy(
-            update={"tool": "vivado" if driver == "vivado_hls" else "vitis", "flow": flow}
-        )
-        return replace(loaded, target=loaded.target.model_copy(update={"backend": backend}))
+        backend = loaded.target.backend.model_copy(update={"tool": compiler, "flow": flow})
+        target = loaded.target.model_copy(update={"backend": backend})
+        settings.write_text(settings_of("tiny", target))
+        return replace(loaded, target=target)
 
     return make
 
@@ -161,6 +164,7 @@ def test_a_report_that_a_run_leaves_from_before_is_not_read(driven, monkeypatch)
     source = project.folder / "firmware" / "tiny.cpp"
     source.write_text(source.read_text() + "\n")
     monkeypatch.setenv("FAKE", "nothing")
+    monkeypatch.setenv("FAKE_STEP", "csynth")
     with pytest.raises(ToolError, match=r"did not write hls/\*/syn/report/csynth.xml"):
         run(project, "vitis-run")
 
