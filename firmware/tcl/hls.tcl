@@ -1,7 +1,5 @@
-# What every step of the HLS compiler begins with. The folder may lie anywhere: paths follow from where this file is.
-set home [file dirname [file dirname [file normalize [info script]]]]
-cd $home
-source [file join $home tcl settings.tcl]
+# What every step of the HLS compiler begins with.
+source [file join [file dirname [file normalize [info script]]] step.tcl]
 
 # Opens the design; with "-reset" everything that was made of it before is thrown away.
 proc open_design {args} {
@@ -27,15 +25,4 @@ proc where_known {command} {
     if {[catch $command message]} {
         puts "WARNING: jetgate: this release does not know '$command': $message"
     }
-}
-
-# Runs a step and ends the compiler with a status that says how it went: left alone it may end with 0 after an error.
-proc step {title body} {
-    puts "jetgate: $title"
-    if {[catch {uplevel #0 $body} message]} {
-        puts "ERROR: jetgate: $title: $message"
-        exit 1
-    }
-    puts "jetgate: $title is done"
-    exit 0
 }

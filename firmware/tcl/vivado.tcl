@@ -1,7 +1,5 @@
 # What every step of Vivado begins with. Its argument is the design: "cpp", what HLS made of the C++, or "rtl", our own Verilog.
-set home [file dirname [file dirname [file normalize [info script]]]]
-cd $home
-source [file join $home tcl settings.tcl]
+source [file join [file dirname [file normalize [info script]]] step.tcl]
 set design [lindex $argv 0]
 if {$design ne "cpp" && $design ne "rtl"} {
     puts "ERROR: jetgate: the design is '$design'; cpp or rtl is right"
@@ -41,15 +39,4 @@ proc write_reports {state} {
     report_utilization -hierarchical -file $results/hierarchy_$state.rpt
     report_timing_summary -file $results/timing_$state.rpt
     report_power -file $results/power_$state.rpt
-}
-
-# Runs a step and ends Vivado with a status that says how it went.
-proc step {title body} {
-    puts "jetgate: $title"
-    if {[catch {uplevel #0 $body} message]} {
-        puts "ERROR: jetgate: $title: $message"
-        exit 1
-    }
-    puts "jetgate: $title is done"
-    exit 0
 }
