@@ -27,7 +27,7 @@ from firmware.engines.rtl import Timing
 from firmware.project import FirmwareProject
 from firmware.reports.merge import with_device
 from firmware.reports.report import Module, Resources, Stage, SynthesisReport
-from firmware.reports.yosys import packed_luts, resources
+from firmware.reports.yosys import NOT_CELLS, packed_luts, resources
 from trigger.digest import SHORT, digest
 from trigger.errors import InputError, ReportError
 from trigger.files import locked, read_json, write_json
@@ -35,7 +35,6 @@ from trigger.files import locked, read_json, write_json
 TIMEOUT_S = 3600.0
 FORMAT = 1
 """Part of the name of what is kept; raised when the same netlist gives other figures."""
-_IGNORED = ("$scopeinfo",)
 GROUP_BYTES = 30_000
 """Verilog of small stages that one process takes together."""
 _STAGES = """setattr -mod -set keep_hierarchy 1 logic*
@@ -197,7 +196,7 @@ def _counted(netlist: Path, name: str) -> Module:
         raise ReportError(f"{netlist}: Yosys left no netlist of the module {name!r}") from error
     types = Counter(cell["type"] for cell in module["cells"].values())
     cells = {
-        kind: count for kind, count in sorted(types.items()) if kind not in _IGNORED and not kind.startswith("logic")
+        kind: count for kind, count in sorted(types.items()) if kind not in NOT_CELLS and not kind.startswith("logic")
     }
     left = [kind for kind in cells if kind.startswith("$")]
     if left:

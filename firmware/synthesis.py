@@ -202,8 +202,7 @@ def synthesize(
         InputError: The project has no such design, its sources changed meanwhile, or its target was edited.
     """
     require_one_target(project)
-    needs_hls = design == "cpp" or stage in (Stage.HLS, Stage.COSIM)
-    flow = find_flow(project) if needs_hls else default_flow(project)
+    flow = find_flow(project) if design == "cpp" else default_flow(project)
     if stage in (Stage.SYNTHESIS, Stage.IMPLEMENTATION):
         require_release("vivado", project.target.backend.version)
     commands = plan(project, stage, design, flow)
@@ -427,7 +426,7 @@ def saved_reports(project: FirmwareProject) -> dict[Path, SynthesisReport]:
     for path in sorted((project.folder / REPORTS).glob("*.json")):
         if path.name.endswith(".record.json"):
             continue
-        report = SynthesisReport.load(path)
+        report = read_report(path)
         design: Design = "rtl" if path.stem.endswith("-rtl") else "cpp"
         if report.stage is None or report.sources_digest != sources_digest(project, report.stage, design):
             raise ReportError(

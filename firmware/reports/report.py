@@ -6,10 +6,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from trigger.errors import ReportError
-from trigger.files import read_json, write_json
+from trigger.files import write_json
 from trigger.lhc import CROSSING_NS
 
 
@@ -206,19 +205,5 @@ class SynthesisReport(BaseModel):
         return content
 
     def save(self, path: Path) -> None:
-        """Write it as JSON."""
+        """Write it as JSON, which `firmware/reports/saved.py` reads."""
         write_json(path, self.model_dump(mode="json"))
-
-    @classmethod
-    def load(cls, path: Path) -> SynthesisReport:
-        """Read what `save` wrote.
-
-        Raises:
-            ReportError: The file is not such a report.
-        """
-        try:
-            return cls.model_validate(read_json(path))
-        except ValidationError as error:
-            raise ReportError(
-                f"{path}: not a report that jetgate wrote: {error.error_count()} entries are wrong"
-            ) from error

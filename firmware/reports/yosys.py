@@ -31,7 +31,7 @@ from trigger.errors import ReportError
 KIND = "yosys stat"
 LUT_INPUTS = 6
 SHARED_INPUTS = 5
-_NOT_CELLS = ("$scopeinfo",)
+NOT_CELLS = ("$scopeinfo",)
 
 
 def recognises(text: str) -> bool:
@@ -83,7 +83,7 @@ class _Cells(BaseModel):
 
     @property
     def cells(self) -> dict[str, int]:
-        return {name.removeprefix("\\"): n for name, n in self.num_cells_by_type.items() if name not in _NOT_CELLS}
+        return {name.removeprefix("\\"): n for name, n in self.num_cells_by_type.items() if name not in NOT_CELLS}
 
 
 class _Statistics(BaseModel):
@@ -149,7 +149,7 @@ def _section_cells(lines: list[str], name: str) -> dict[str, int]:
         raise ReportError(f"{name}: the list of cells is cut off: what follows it is missing")
     if sum(cells.values()) != wanted:
         raise ReportError(f"{name}: {sum(cells.values())} of {wanted} cells are listed: some are missing")
-    return {cell: n for cell, n in cells.items() if cell not in _NOT_CELLS}
+    return {cell: n for cell, n in cells.items() if cell not in NOT_CELLS}
 
 
 def resources(cells: dict[str, int]) -> Resources:

@@ -414,7 +414,7 @@ def test_a_stale_report(call, wrong, copy):
         shutil.copy(path, "kept.json")
         assert call("report", "kept.json")[0] == 0
     path.write_text("{}")
-    assert "hls.json: not a report that jetgate wrote" in wrong("report", "tiny")
+    assert "hls.json: not a report that is known" in wrong("report", "tiny")
 
 
 def files(folder):

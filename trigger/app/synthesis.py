@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 STAGES = (*synthesis.VENDOR_STAGES, Stage.OPEN)
 MANIFEST = "manifest.json"
-_BY_VIVADO = (Stage.SYNTHESIS, Stage.IMPLEMENTATION)
 
 
 def stage_named(name: str) -> Stage:
@@ -76,7 +75,7 @@ def run_stage(
         ToolError: A tool is missing or failed.
     """
     console = Reporter()
-    findings = preflight(project, "rtl" if stage is Stage.OPEN or (design == "rtl" and stage in _BY_VIVADO) else "cpp")
+    findings = preflight(project, "rtl" if stage is Stage.OPEN else design)
     in_vain = any(finding.fatal for finding in findings) and stage is not Stage.OPEN  # Yosys knows no device's size
     for finding in findings:
         if not (in_vain and finding.fatal):
