@@ -73,6 +73,23 @@ def test_differences_are_paired(sample):
     assert both.accuracy_loss["y"].uncertainty < both.performance["x"].accuracy.uncertainty / 2
 
 
+def test_another_tagger_on_the_same_jets(sample):
+    labels, logits, weights, events = sample
+    worse = logits + np.random.default_rng(2).normal(0, 2, logits.shape)
+    both = compare({"x": logits, "y": logits}, labels, CLASSES, weights, events, seed=1, baseline={"y": worse})
+    alone = compare({"y": worse}, labels, CLASSES, weights, events, seed=1)
+    paired = compare({"x": logits, "y": worse}, labels, CLASSES, weights, events, seed=1)
+    assert both.baseline == alone.performance
+    assert both.auc_gain == {"y": paired.auc_loss["y"]}
+    assert both.auc_gain["y"].significance > 5
+    assert np.isnan(both.accuracy_loss["y"].significance)
+    assert both.summary()["baseline"]["y"]["macro_auc"]["value"] == alone.performance["y"].macro_auc.value
+    with pytest.raises(InputError, match="baseline's logits 'Y' have no counterpart.*'y'"):
+        compare({"y": logits}, labels, CLASSES, weights, events, 1, baseline={"Y": worse})
+    with pytest.raises(InputError, match="'baseline y'"):
+        compare({"y": logits}, labels, CLASSES, weights, events, 1, baseline={"y": worse[:5]})
+
+
 def test_roc_curve_runs_from_nothing_to_everything(sample):
     labels, logits, weights, _ = sample
     background, signal = roc_curve(logits[:, 0], labels == 0, weights)

@@ -13,13 +13,13 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trigger.errors import InputError
+from trigger.errors import InputError, nearest
 
 Array = NDArray[np.float64]
 REPLICAS = 200
@@ -31,6 +31,11 @@ class Estimate:
 
     value: float
     uncertainty: float
+
+    @property
+    def significance(self) -> float:
+        """The figure in its standard deviations; NaN where these are zero or not known."""
+        return self.value / self.uncertainty if self.uncertainty > 0 else float("nan")
 
     def summary(self) -> dict[str, float | None]:
         """As JSON would hold it; numbers that are infinite or not known become `None`."""
@@ -73,21 +78,22 @@ class Comparison:
         accuracy_loss: For each set but the first: accuracy of the first minus its own, paired.
         auc_loss: The same for the macro AUC.
         agreement: For each set but the first: weighted share of jets for which it chooses the same class as the first.
+        baseline: How well another tagger does on the same jets, for each of its sets.
+        auc_gain: For each set that the baseline has too: its macro AUC minus the baseline's, paired.
     """
 
     performance: dict[str, Performance]
     accuracy_loss: dict[str, Estimate]
     auc_loss: dict[str, Estimate]
     agreement: dict[str, Estimate]
+    baseline: dict[str, Performance] = field(default_factory=dict)
+    auc_gain: dict[str, Estimate] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
         """As JSON would hold it."""
         return {
-            "performance": {name: one.summary() for name, one in self.performance.items()},
-            **{
-                what: {name: one.summary() for name, one in getattr(self, what).items()}
-                for what in ("accuracy_loss", "auc_loss", "agreement")
-            },
+            what: {name: one.summary() for name, one in getattr(self, what).items()}
+            for what in ("performance", "accuracy_loss", "auc_loss", "agreement", "baseline", "auc_gain")
         }
 
 
@@ -106,7 +112,7 @@ def softmax(logits: Array) -> Array:
 
 def compare(
     logits: Mapping[str, Array], labels: NDArray[np.int64], class_names: Sequence[str], weights: Array,
-    events: NDArray[np.int64], seed: int, replicas: int = REPLICAS,
+    events: NDArray[np.int64], seed: int, replicas: int = REPLICAS, baseline: Mapping[str, Array] | None = None,
 ) -> Comparison:  # fmt: skip
     """Evaluate several sets of logits on the same jets.
 
@@ -118,11 +124,18 @@ def compare(
         events: Event number of each jet.
         seed: Seed of the bootstrap.
         replicas: Number of bootstrap replicas.
+        baseline: Logits of another tagger on the same jets, row by row, and with the same classes; a set is compared with
+            the one of `logits` of the same name (float with float, firmware with firmware).
 
     Raises:
-        InputError: A class has no jets here, or a logit is NaN.
+        InputError: A class has no jets here, a logit is NaN, or the baseline has a set that `logits` has not.
     """
-    for name, one in logits.items():
+    other = dict(baseline or {})
+    if unknown := next((name for name in other if name not in logits), None):
+        raise InputError(
+            f"the baseline's logits {unknown!r} have no counterpart; there are: {nearest(unknown, logits)}"
+        )
+    for name, one in [*logits.items(), *((f"baseline {name}", one) for name, one in other.items())]:
         if one.shape != (len(labels), len(class_names)) or not np.isfinite(one).all():
             raise InputError(f"logits {name!r} of shape {one.shape} do not fit the sample or are not finite")
     missing = [name for label, name in enumerate(class_names) if not weights[labels == label].sum() > 0]
@@ -130,35 +143,49 @@ def compare(
         raise InputError(
             f"class {', '.join(map(repr, missing))} has no jets (or none with a weight) in the test sample"
         )
-    sampled = _replicas(events, weights, seed, replicas)
-    accuracy, auc, rejection = {}, {}, {}
-    for name, one in logits.items():
-        accuracy[name] = _share(chosen_class(one) == labels, sampled)
-        probability = softmax(one)
-        curves = [_curves(probability[:, label], labels == label, sampled) for label in range(len(class_names))]
-        auc[name] = np.stack([curve[0] for curve in curves])
-        rejection[name] = np.stack([curve[1] for curve in curves])
-    first = next(iter(logits))
+    sampled = bootstrap(events, weights, seed, replicas)
+    figures = {name: _figures(one, labels, sampled) for name, one in logits.items()}
+    others = {name: _figures(one, labels, sampled) for name, one in other.items()}
+    first, *rest = logits
     return Comparison(
-        performance={
-            name: Performance(
-                _estimate(accuracy[name]),
-                _estimate(auc[name].mean(axis=0)),
-                {c: _estimate(row) for c, row in zip(class_names, auc[name], strict=True)},
-                {c: _estimate(row) for c, row in zip(class_names, rejection[name], strict=True)},
-            )
-            for name in logits
-        },
-        accuracy_loss={name: _estimate(accuracy[first] - accuracy[name]) for name in logits if name != first},
-        auc_loss={
-            name: _estimate(auc[first].mean(axis=0) - auc[name].mean(axis=0)) for name in logits if name != first
-        },
+        performance={name: one.performance(class_names) for name, one in figures.items()},
+        accuracy_loss={name: estimate(figures[first].accuracy - figures[name].accuracy) for name in rest},
+        auc_loss={name: estimate(figures[first].macro_auc - figures[name].macro_auc) for name in rest},
         agreement={
-            name: _estimate(_share(chosen_class(logits[first]) == chosen_class(one), sampled))
-            for name, one in logits.items()
-            if name != first
+            name: estimate(_share(chosen_class(logits[first]) == chosen_class(logits[name]), sampled)) for name in rest
         },
+        baseline={name: one.performance(class_names) for name, one in others.items()},
+        auc_gain={name: estimate(figures[name].macro_auc - one.macro_auc) for name, one in others.items()},
     )
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """What `Performance` estimates, for the sample and every replica: shapes `(1 + replicas,)`, `(classes, 1 + replicas)`."""
+
+    accuracy: Array
+    auc: Array
+    rejection: Array
+
+    @property
+    def macro_auc(self) -> Array:
+        mean: Array = self.auc.mean(axis=0)
+        return mean
+
+    def performance(self, class_names: Sequence[str]) -> Performance:
+        return Performance(
+            estimate(self.accuracy),
+            estimate(self.macro_auc),
+            {c: estimate(row) for c, row in zip(class_names, self.auc, strict=True)},
+            {c: estimate(row) for c, row in zip(class_names, self.rejection, strict=True)},
+        )
+
+
+def _figures(logits: Array, labels: NDArray[np.int64], sampled: Array) -> _Figures:
+    probability = softmax(logits)
+    curves = [_curves(probability[:, label], labels == label, sampled) for label in range(logits.shape[1])]
+    auc, rejection = (np.stack(one) for one in zip(*curves, strict=True))
+    return _Figures(_share(chosen_class(logits) == labels, sampled), auc, rejection)
 
 
 def roc_curve(score: Array, is_signal: NDArray[np.bool_], weights: Array) -> tuple[Array, Array]:
@@ -172,8 +199,12 @@ def roc_curve(score: Array, is_signal: NDArray[np.bool_], weights: Array) -> tup
     )
 
 
-def _replicas(events: NDArray[np.int64], weights: Array, seed: int, replicas: int) -> Array:
-    """Weights of every jet, shape `(1 + replicas, jets)`; the first row is the sample itself."""
+def bootstrap(events: NDArray[np.int64], weights: Array, seed: int, replicas: int = REPLICAS) -> Array:
+    """Weights of every jet in the replicas of the sample: those of an event enter or stay out together.
+
+    Returns:
+        Shape `(1 + replicas, jets)`; the first row is the sample itself.
+    """
     _, place = np.unique(events, return_inverse=True)
     draws = np.random.default_rng(seed).poisson(1.0, (replicas, place.max() + 1))
     sampled: Array = np.concatenate([weights[None], draws[:, place] * weights])
@@ -214,7 +245,7 @@ def _auc_and_rejection(score: Array, is_signal: NDArray[np.bool_], sampled: Arra
         return area, 1 / passed
 
 
-def _estimate(row: Array) -> Estimate:
+def estimate(row: Array) -> Estimate:
     """The sample's figure (first entry) with the standard deviation over the replicas that have one."""
     known = row[1:][np.isfinite(row[1:])]
     enough = np.isfinite(row[0]) and len(known) > max(1, len(row) // 2)
