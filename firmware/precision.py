@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -32,11 +33,21 @@ def from_hls4ml(precision: Any) -> FixedPoint:
     )
 
 
+_TYPEDEF = re.compile(
+    r"^typedef (?:nnet::array<)?(ap_u?(?:fixed|int)<[^>]*>)(?:, (\d+(?:\*\d+)*)>)? (\w+);$", re.MULTILINE
+)
+
+
 def typedefs(header: str) -> dict[str, FixedPoint]:
-    """The fixed-point types that a generated C++ header declares, by name."""
+    """The fixed-point types that a generated C++ header declares, by name; of a stream's words the type of each element."""
     declared = {}
-    for spelled, name in re.findall(r"^typedef (ap_u?(?:fixed|int)<[^>]*>) (\w+);", header, re.MULTILINE):
+    for spelled, _, name in _TYPEDEF.findall(header):
         fixed = re.sub(r"ap_(u?)int<(\d+)>", r"ap_\1fixed<\2,\2>", spelled)
         if int(re.findall(r"\d+", fixed)[0]) <= MAX_WIDTH:
             declared[name] = FixedPoint.parse(re.sub(r"(AP_\w+),0>$", r"\1>", fixed))
     return declared
+
+
+def words(header: str) -> dict[str, int]:
+    """How many elements a word of a stream has, by the name of the word's type in a generated C++ header."""
+    return {name: prod(int(one) for one in size.split("*")) for _, size, name in _TYPEDEF.findall(header) if size}

@@ -33,7 +33,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from firmware import scripts
 from firmware.precision import typedefs
-from firmware.target import Target
+from firmware.target import Io, Target
 from trigger import config
 from trigger.digest import SHORT, digest, file_digest, network_digest
 from trigger.errors import InputError, UnsupportedError
@@ -66,7 +66,9 @@ RESERVED = (
 
 
 class PortRecord(BaseModel):
-    """A port of the firmware: its C++ name and type, the format of its elements, and their names in order."""
+    """A port of the firmware: its C++ name and type, the format of its elements, and their names in order; of a stream how
+    many of them a word has.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -74,6 +76,12 @@ class PortRecord(BaseModel):
     cpp_type: str
     format: str
     elements: tuple[str, ...]
+    word: int | None = None
+
+    @property
+    def words(self) -> int:
+        """In how many words an event comes, one a clock; 1 where all elements come at once."""
+        return len(self.elements) // (self.word or len(self.elements))
 
     @property
     def fixed_point(self) -> FixedPoint:
@@ -133,7 +141,7 @@ class Manifest(BaseModel):
         outputs: The output port.
         versions: Versions of the libraries that wrote it.
         files: Digest of every source and of `SEALED`, by path in the project.
-        rtl: The Verilog; `None` for networks with declared types, which are written as C++ alone.
+        rtl: The Verilog; `None` where there is none, for a reason that the target's backend gives.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -301,7 +309,7 @@ def convert(
     with replacing(home) as fresh:
         ports = hls.write(model, contract.common_format, target, top, fresh)
         verilog = None
-        if target.backend.types is None:
+        if target.backend.without_verilog is None:
             verilog = rtl.write(model, contract.common_format, target, top, fresh / "rtl")
         for leftover in HLS4ML_OWN:  # its own emulation, by absolute paths, and its own build, which hides what failed
             (fresh / leftover.format(top=top)).unlink(missing_ok=True)
@@ -335,16 +343,24 @@ def _finish(
     (folder / "target.yaml").write_text(config.dump(target), encoding="utf-8")
     (folder / "firmware" / "jetgate_contract.h").write_text(_contract_header(contract), encoding="utf-8")
     for template, file in (("bridge.cpp", "jetgate_bridge.cpp"), ("testbench.cpp", scripts.TEST_BENCH)):
-        (folder / file).write_text(_filled(template, top, source, result), encoding="utf-8")
-    (folder / "jetgate_tap.h").write_text(_engine_source("tap.h"), encoding="utf-8")
+        filled = _filled(template, top, source, result, target.backend.io)
+        (folder / file).write_text(filled, encoding="utf-8")
+    for header in ("tap.h", "ports.h", "stream.h"):
+        (folder / f"jetgate_{header}").write_text(_engine_source(header), encoding="utf-8")
     return Manifest(
         name=name, top=top, target=target.name, key=key, network=network_digest(model),
-        inputs=PortRecord(name=source.name, cpp_type=source.cpp_type, format=str(source.format), elements=contract.names),
-        outputs=PortRecord(name=result.name, cpp_type=result.cpp_type, format=str(result.format), elements=contract.outputs),
+        inputs=_record(source, contract.names),
+        outputs=_record(result, contract.outputs),
         versions=writers(),
         files=_seals(folder, [*source_files(folder), *SEALED]),
         rtl=verilog,
     )  # fmt: skip
+
+
+def _record(port: Port, elements: tuple[str, ...]) -> PortRecord:
+    return PortRecord(
+        name=port.name, cpp_type=port.cpp_type, format=str(port.format), elements=elements, word=port.word
+    )
 
 
 def _check_fit(model: keras.Model, contract: InputSpec, cast: FixedPoint) -> None:
@@ -410,11 +426,17 @@ const char *const outputs[n_outputs] = {{{outputs}}};
 """
 
 
-def _filled(template: str, top: str, source: Port, result: Port) -> str:
+def _filled(template: str, top: str, source: Port, result: Port, io: Io) -> str:
     """C++ that takes and gives integer codes, so that no decimal text and no float lies between us and the firmware."""
+
+    def declared(port: Port, name: str) -> str:
+        if io == "stream":
+            return f'hls::stream<{port.cpp_type}> {name}("{name}")'
+        return f"{port.cpp_type} {name}[{port.size}]"
+
     names: Mapping[str, object] = {
-        "TOP": top, "INPUT_TYPE": source.cpp_type, "INPUT_BITS": source.format.width, "N_INPUTS": source.size,
-        "OUTPUT_TYPE": result.cpp_type, "OUTPUT_BITS": result.format.width, "N_OUTPUTS": result.size,
+        "TOP": top, "INPUTS": declared(source, "inputs"), "INPUT_BITS": source.format.width, "N_INPUTS": source.size,
+        "OUTPUTS": declared(result, "outputs"), "OUTPUT_BITS": result.format.width, "N_OUTPUTS": result.size,
         "OUTPUT_RAW": "ap_int" if result.format.signed else "ap_uint",
     }  # fmt: skip
     return re.sub(r"@(\w+)@", lambda match: str(names[match[1]]), _engine_source(template))

@@ -17,6 +17,8 @@ from trigger.fixed_point import Codes, FixedPoint
 from trigger.inputs.contract import InputSpec
 
 TCL, VECTORS, CONFIGURATION, TEST_BENCH = "tcl", "tb_data", "hls_config.cfg", "jetgate_test.cpp"
+LINES = "JETGATE_LINES"
+"""Macro before everything that layers remember of the places before: empty, but where many threads run the C++."""
 CLOCK_PORTS = {"cpp": "ap_clk", "rtl": "clk"}
 """Name of the clock's port, by design: what HLS makes of the C++, and our own Verilog."""
 UNCERTAINTY = {"vivado": "12.5%", "vitis": "27%"}

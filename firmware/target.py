@@ -14,6 +14,8 @@ from trigger.config import CppType, Settings
 from trigger.errors import InputError
 
 Strategy = Literal["latency", "resource"]
+Io = Literal["parallel", "stream"]
+"""How an event comes in: all of it at once, or a word of it every clock, a word being all channels of one place."""
 Flow = Literal["vivado_hls", "vitis_hls", "vitis-run", "unified"]
 """How HLS is driven: Vivado HLS by Tcl, Vitis HLS by Tcl (`vitis_hls`, since 2023.2 `vitis-run`), or `v++` by a configuration."""
 SLOWEST_NS = 100.0
@@ -82,6 +84,7 @@ class HlsBackend(Settings):
         tool: Vitis HLS, or Vivado HLS up to 2020.1.
         flow: How it is driven; what is found decides where it is not given.
         version: Release of the tools that must be found, such as `2023.2`; any where it is not given.
+        io: Ports and what lies between layers: arrays, or streams for networks that are too large to unroll.
         strategy: hls4ml's: unrolled for latency, or shared multipliers.
         reuse_factor: How often a multiplier is used for one event.
         layers: Options by layer name.
@@ -93,6 +96,7 @@ class HlsBackend(Settings):
     tool: Literal["vitis", "vivado"] = "vitis"
     flow: Flow | None = None
     version: str | None = None
+    io: Io = "parallel"
     strategy: Strategy = "latency"
     reuse_factor: int = Field(default=1, gt=0)
     layers: dict[str, LayerOptions] = {}
@@ -112,6 +116,17 @@ class HlsBackend(Settings):
         if self.flow is not None and (self.flow == "vivado_hls") != (self.tool == "vivado"):
             raise ValueError(f"flow {self.flow!r} does not drive the tool {self.tool!r}")
         return self
+
+    @property
+    def without_verilog(self) -> str | None:
+        """Why there is no Verilog of ours beside the C++; `None` where there is."""
+        if self.io == "stream":
+            return (
+                "the ports are streams: our own Verilog takes whole events, one every clock, so that there is none here"
+            )
+        if self.types is not None:
+            return "the types are declared: such networks are written as C++ alone"
+        return None
 
     def strategy_of(self, layer: str) -> Strategy:
         """The strategy of a layer."""

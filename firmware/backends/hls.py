@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from firmware.backends import keras_layers, qkeras_layers
 from firmware.backends.keras_layers import Operation
 from firmware.precision import from_hls4ml, kbi
-from firmware.target import HlsBackend, Target
+from firmware.scripts import LINES
+from firmware.target import HlsBackend, Io, Target
 from trigger.errors import InputError, UnsupportedError, nearest
 from trigger.fixed_point import FixedPoint
 
@@ -36,12 +38,14 @@ class Port:
         cpp_type: Name of its type in the generated headers.
         format: The format of each element.
         size: Number of elements.
+        word: Elements of a word, where the port is a stream.
     """
 
     name: str
     cpp_type: str
     format: FixedPoint
     size: int
+    word: int | None
 
 
 def write(model: keras.Model, wire: FixedPoint, target: Target, top: str, folder: Path) -> tuple[Port, Port]:
@@ -75,7 +79,7 @@ def write(model: keras.Model, wire: FixedPoint, target: Target, top: str, folder
 
         try:
             graph = hls4ml.converters.convert_from_keras_model(
-                model, output_dir=str(folder), project_name=top, backend=backend.tool.capitalize(), io_type="io_parallel",
+                model, output_dir=str(folder), project_name=top, backend=backend.tool.capitalize(), io_type=f"io_{backend.io}",
                 part=target.part, clock_period=target.clock_ns, hls_config=_configuration(model, wire, backend),
                 bit_exact=declared is None, allow_da_fallback=False, allow_v2_fallback=declared is not None,
                 write_weights_txt=False, write_tar=False,
@@ -91,12 +95,28 @@ def write(model: keras.Model, wire: FixedPoint, target: Target, top: str, folder
     inexact = [str(one.message) for one in warned if "bit-exact" in str(one.message).lower()]
     if inexact:
         raise UnsupportedError(f"hls4ml cannot convert this network bit for bit: {' '.join(inexact[0].split())}")
+    if backend.io == "stream":
+        _mark_lines(folder / "firmware" / "nnet_utils")
     (source,), (result,) = graph.get_input_variables(), graph.get_output_variables()
-    return _port(source), _port(result)
+    return _port(source, backend.io), _port(result, backend.io)
 
 
-def _port(variable: Any) -> Port:
-    return Port(variable.name, variable.type.name, from_hls4ml(variable.type.precision), int(variable.size()))
+def _port(variable: Any, io: Io) -> Port:
+    word = int(variable.shape[-1]) if io == "stream" else None
+    return Port(variable.name, variable.type.name, from_hls4ml(variable.type.precision), int(variable.size()), word)
+
+
+def _mark_lines(folder: Path) -> None:
+    """Put a macro before the lines of pixels, windows and counters that streamed layers keep in static variables.
+
+    It is empty for the compilers, so that what they read is hls4ml's; our own engine gives each of its threads its own.
+    """
+    kept = r"^( +static )(?=int [ps][XY] = 0;|typename data_T::value_type kernel_data\[|ap_shift_reg<)"
+    empty = f"#ifndef {LINES}\n#define {LINES}\n#endif\n"
+    for path in sorted(folder.glob("*_stream.h")):
+        text, count = re.subn(kept, rf"\1{LINES} ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        if count:
+            path.write_text(empty + text, encoding="utf-8")
 
 
 def _configuration(model: keras.Model, wire: FixedPoint, backend: HlsBackend) -> dict[str, Any]:
@@ -187,6 +207,7 @@ def _register_handlers() -> None:
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from hls4ml.converters.keras_v3._base import KerasV3LayerHandler
+        from hls4ml.converters.keras_v3.conv import ConvHandler
         from hls4ml.converters.keras_v3.core import DenseHandler
 
     def cast(name: str, given: FixedPoint, source: str, result: str) -> dict[str, Any]:
@@ -195,6 +216,15 @@ def _register_handlers() -> None:
             "RND": str(given.rounding), "fusible": None, "overrides": {}, "input_keras_tensor_names": [source],
             "output_keras_tensor_names": [result],
         }  # fmt: skip
+
+    def activated(layer: Any, config: dict[str, Any], result: str) -> tuple[dict[str, Any], ...]:
+        """A layer with weights, and the cast that is its activation."""
+        if qkeras_layers.is_linear(layer):
+            return (config,)
+        given = qkeras_layers.quantizer_format(layer.activation, layer.name)
+        between = f"{result}_before_activation"
+        config["output_keras_tensor_names"] = [between]
+        return config, cast(f"{layer.name}_activation", given, between, result)
 
     class QActivationHandler(KerasV3LayerHandler):  # type: ignore[misc]
         handles = ("qkeras.qlayers.QActivation",)
@@ -213,9 +243,16 @@ def _register_handlers() -> None:
                 **self.default_config, "class_name": "Dense", "data_format": "channels_last", "weight_data": kernel,
                 "bias_data": bias, "use_bias": bias is not None, "n_in": n_in, "n_out": n_out,
             }  # fmt: skip
-            if qkeras_layers.is_linear(layer):
-                return (dense,)
-            given = qkeras_layers.quantizer_format(layer.activation, layer.name)
-            between = f"{out_tensors[0].name}_before_activation"
-            dense["output_keras_tensor_names"] = [between]
-            return dense, cast(f"{layer.name}_activation", given, between, out_tensors[0].name)
+            return activated(layer, dense, out_tensors[0].name)
+
+    class QConvHandler(ConvHandler):  # type: ignore[misc]
+        handles = tuple(f"qkeras.qconvolutional.{kind}" for kind in ("QConv1D", "QConv2D", "QDepthwiseConv2D"))
+
+        def load_weight(self, layer: Any, key: str) -> Any:
+            kernel, bias = qkeras_layers.quantized_weights(layer)
+            return bias if key == "bias" else kernel
+
+        def handle(self, layer: Any, in_tensors: Sequence[Any], out_tensors: Sequence[Any]) -> Any:
+            kind = type(layer).__name__.removeprefix("Q")
+            convolution = {**self.default_config, "class_name": kind, **super().handle(layer, in_tensors, out_tensors)}
+            return activated(layer, convolution, out_tensors[0].name)

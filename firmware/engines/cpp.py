@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from firmware import tools
-from firmware.precision import typedefs
-from firmware.project import FirmwareProject
+from firmware.precision import typedefs, words
+from firmware.project import FirmwareProject, PortRecord
+from firmware.scripts import LINES
 from trigger.digest import SHORT, digest
 from trigger.errors import InputError, ToolError
 from trigger.files import replacing
@@ -21,9 +22,23 @@ from trigger.fixed_point import Codes, FixedPoint
 # The four warnings that are switched off share one analysis, which takes g++ 12 fourteen of seventeen seconds on the long
 # lists of weights; the ap_types headers give no reason for them. Unknown -Wno- options are ignored by older compilers.
 QUICK = ("-Wno-dangling-pointer", "-Wno-use-after-free", "-Wno-mismatched-new-delete", "-Wno-free-nonheap-object")
-FLAGS = ("-O2", "-std=c++17", "-fPIC", "-shared", "-pthread", *QUICK, "-fno-gnu-unique", "-Ifirmware/ap_types", "-I.")
+INCLUDES = ("-Ifirmware/ap_types", "-I.", "-include", "jetgate_stream.h")
+# Every thread sends images of its own through layers that remember the lines before.
+FLAGS = (
+    "-O2",
+    "-std=c++17",
+    "-fPIC",
+    "-shared",
+    "-pthread",
+    *QUICK,
+    "-fno-gnu-unique",
+    f"-D{LINES}=thread_local",
+    *INCLUDES,
+)
 BUILD_TIMEOUT_S = 3600.0
 MAX_THREADS = 256
+MOVING = ("clone_stream", "repack_stream", "zeropad1d_cl", "zeropad2d_cl")
+"""Functions between layers that carry numbers from one stream to others and change none."""
 
 
 def build_command(top: str, library: str) -> list[str]:
@@ -64,7 +79,8 @@ def run(project: FirmwareProject, codes: Codes, threads: int = 1) -> Codes:
 
     Raises:
         ToolError: The library cannot be built or loaded.
-        InputError: The shape is wrong, or a code is outside its input's range.
+        InputError: The shape is wrong, a code is outside its input's range, or a stream was read while empty or left with
+            words.
     """
     return run_library(load(build(project)), project, codes, threads)
 
@@ -86,16 +102,21 @@ class Layer:
     Attributes:
         name: Its name, from the comment at its call.
         size: Number of its outputs.
-        type_name: What the C++ calls their type.
-        form: That type.
-        arguments: The arrays that it is called with after its input and output: weights and biases.
+        type_name: What the C++ calls their type, or that of the words that they are streamed in.
+        form: Their format.
+        source: Format of what goes into it; of the first of two.
+        arguments: The arrays that it is called with besides its inputs and output: weights and biases.
     """
 
     name: str
     size: int
     type_name: str
     form: FixedPoint
+    source: FixedPoint
     arguments: tuple[str, ...]
+
+
+_CALL = re.compile(r"^ *nnet::(\w+)<(.*)>\(([^;]*)\); // (\w+)$", re.MULTILINE)
 
 
 def layers(project: FirmwareProject) -> tuple[tuple[Layer, ...], str]:
@@ -106,28 +127,46 @@ def layers(project: FirmwareProject) -> tuple[tuple[Layer, ...], str]:
     """
     path = project.folder / "firmware" / f"{project.manifest.top}.cpp"
     source = path.read_text(encoding="utf-8")
-    types = typedefs((project.folder / "firmware" / "defines.h").read_text(encoding="utf-8"))
-    arrays = {name: (kind, size) for kind, name, size in re.findall(r"(\w+) (\w+)\[([\d*]+)\]", source)}
+    declared = (project.folder / "firmware" / "defines.h").read_text(encoding="utf-8")
+    types = typedefs(declared)
+    variables = _variables(source, words(declared), project.manifest.outputs)
     found: list[Layer] = []
 
     def tap(match: re.Match[str]) -> str:
-        arguments, name = re.findall(r"\w+", match[2]), match[3]
-        # The output is the second array of this function that is given; weights are declared in headers of their own.
-        output = next((one for one in arguments[1:] if one in arrays), None)
-        kind, size = arrays.get(output or "", ("", "0"))
-        if output is None or kind not in types:
-            raise InputError(f"{path}: the output of layer {name!r} is not declared as hls4ml does")
-        elements = int(np.prod([int(one) for one in size.split("*")]))
-        found.append(Layer(name, elements, kind, types[kind], tuple(one for one in arguments[1:] if one != output)))
-        return f"{match[0]}\n    jetgate_tap({output}, {elements});"
+        function, given, arguments, name = match[1], match[2], re.findall(r"\w+", match[3]), match[4]
+        if function in MOVING:
+            return match[0]
+        # The output is the last variable of this function that is given; weights are declared in headers of their own.
+        output = next((one for one in arguments[:0:-1] if one in variables), "")
+        kind, size = variables.get(output, ("", 0))
+        first = given.split(",")[0]
+        if kind not in types or first not in types:
+            raise InputError(f"{path}: input or output of layer {name!r} is not declared as hls4ml does")
+        numbers = tuple(one for one in arguments[1:] if one not in variables)
+        found.append(Layer(name, size, kind, types[kind], types[first], numbers))
+        return f"{match[0]}\n    jetgate_tap({output}, {size});"
 
-    tapped = re.sub(r"^ *nnet::\w+<(.*)>\(([^;]*)\); // (\w+)$", tap, source, flags=re.MULTILINE)
-    calls = len(re.findall(r"^ *nnet::", source, re.MULTILINE))
-    if not found or calls != len(found):
+    tapped, calls = _CALL.sub(tap, source), len(re.findall(r"^ *nnet::", source, re.MULTILINE))
+    moving = sum(match[1] in MOVING for match in _CALL.finditer(source))
+    if not found or calls != len(found) + moving:
         raise InputError(
-            f"{path}: {calls} layers are called, {len(found)} of them as hls4ml does, with their name behind"
+            f"{path}: {calls} layers are called, {len(found) + moving} of them as hls4ml does, with their name behind"
         )
     return tuple(found), f'#include "jetgate_tap.h"\n{tapped}'
+
+
+def _variables(source: str, lanes: dict[str, int], result: PortRecord) -> dict[str, tuple[str, int]]:
+    """Type and number of elements of the arrays, and of the streams, whose FIFOs hold a whole event, of the top function."""
+    found = {
+        name: (kind, int(np.prod([int(one) for one in size.split("*")])))
+        for kind, name, size in re.findall(r"(\w+) (\w+)\[([\d*]+)\]", source)
+    }
+    depths = dict(re.findall(r"#pragma HLS STREAM variable=(\w+) depth=(\d+)", source))
+    for kind, name in re.findall(r"hls::stream<(\w+)> &?(\w+)", source):
+        found[name] = (kind, int(depths.get(name, 0)) * lanes.get(kind, 0))
+    if result.name in found:
+        found[result.name] = (found[result.name][0], len(result.elements))
+    return found
 
 
 def trace(project: FirmwareProject, codes: Codes) -> list[tuple[Layer, Codes]]:
@@ -182,6 +221,8 @@ def _call(function: Any, codes: Codes, n_outputs: int, option: int) -> Codes:
     result = np.empty((len(codes), n_outputs), dtype=np.int64)
     pointer = ctypes.POINTER(ctypes.c_int64)
     function.argtypes = [pointer, pointer, ctypes.c_size_t, ctypes.c_size_t]
-    function.restype = None
-    function(given.ctypes.data_as(pointer), result.ctypes.data_as(pointer), len(given), option)
+    function.restype = ctypes.c_char_p
+    fault = function(given.ctypes.data_as(pointer), result.ctypes.data_as(pointer), len(given), option)
+    if fault is not None:
+        raise InputError(f"the C++ does not pass events on as it should: {fault.decode()}")
     return result

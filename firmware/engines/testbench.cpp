@@ -1,6 +1,7 @@
 // Written by jetgate: the test bench, for g++, C simulation and co-simulation alike. Raw bits in, raw bits out; it ends with 0 only if
 // every output of every event is the reference's.
 #include "firmware/@TOP@.h"
+#include "jetgate_ports.h"
 
 #include <cstdio>
 #include <cstdlib>
@@ -86,16 +87,19 @@ int main(int argc, char **argv) {
     }
     size_t differing = 0;
     for (size_t event = 0; event < given.size(); event++) {
-        @INPUT_TYPE@ inputs[@N_INPUTS@];
-        @OUTPUT_TYPE@ outputs[@N_OUTPUTS@];
-        for (unsigned i = 0; i < @N_INPUTS@; i++)
-            inputs[i].range(@INPUT_BITS@ - 1, 0) = ap_uint<@INPUT_BITS@>(given[event][i]);
+        @INPUTS@;
+        @OUTPUTS@;
+        unsigned long long found[@N_OUTPUTS@] = {};
+        jetgate_put<@INPUT_BITS@, @N_INPUTS@>(&given[event][0], inputs);
         @TOP@(inputs, outputs);
+        if (!jetgate_get<ap_uint<@OUTPUT_BITS@>, @OUTPUT_BITS@, @N_OUTPUTS@>(outputs, found)) {
+            std::printf("ERROR: jetgate: event %lu: the output stream does not hold one event\n", (unsigned long)event);
+            differing += @N_OUTPUTS@;
+            continue;
+        }
         for (unsigned i = 0; i < @N_OUTPUTS@; i++) {
-            const ap_uint<@OUTPUT_BITS@> raw = outputs[i].range(@OUTPUT_BITS@ - 1, 0);
-            const unsigned long long found = raw.to_uint64();
-            if (found != expected[event][i] && differing++ < 10)
-                std::printf("ERROR: jetgate: event %lu, output %u: 0x%llx instead of 0x%llx\n", (unsigned long)event, i, found,
+            if (found[i] != expected[event][i] && differing++ < 10)
+                std::printf("ERROR: jetgate: event %lu, output %u: 0x%llx instead of 0x%llx\n", (unsigned long)event, i, found[i],
                             expected[event][i]);
         }
     }

@@ -103,13 +103,13 @@ def library(projects, folder, name):
     used = {one for project in projects for one in re.findall(
         r'#include "nnet_utils/(\w+\.h)"', (project.folder / "firmware" / "parameters.h").read_text())}  # fmt: skip
     lines = ["#include <array>\n#include <cstddef>\n#include <cstdint>\n#include <cstdio>\n#include <iostream>\n#include <thread>",
-             "#include <tuple>\n#include <vector>\n#include \"ap_fixed.h\"\n#include \"ap_int.h\"",
+             "#include <tuple>\n#include <vector>\n#include \"ap_fixed.h\"\n#include \"ap_int.h\"\n#include \"hls_stream.h\"",
              *(f'#include "nnet_utils/{one}"' for one in ["nnet_types.h", *headers] if one in used | {"nnet_types.h"})]  # fmt: skip
     for number, project in enumerate(projects):
         home = project.folder.absolute()
         (home / "firmware" / "traced.cpp").write_text(cpp.layers(project)[1])
         weights = [path.stem.upper() for path in (home / "firmware" / "weights").glob("*.h")]
-        guards = ("DEFINES_H_", "PARAMETERS_H_", "JETGATE_TAP_H_", *(f"{one}_H_" for one in weights))
+        guards = ("DEFINES_H_", "PARAMETERS_H_", "JETGATE_TAP_H_", "JETGATE_PORTS_H_", *(f"{one}_H_" for one in weights))
         lines += [f"#undef {guard}" for guard in guards]
         lines += [f"#define {one} {name}_{one}_{number}" for one in BRIDGE]
         lines.append(f'namespace net{number} {{\n#include "{home}/firmware/traced.cpp"')
