@@ -84,7 +84,7 @@ def test_another_tagger_on_the_same_jets(sample):
     assert both.auc_gain["y"].significance > 5
     assert np.isnan(both.accuracy_loss["y"].significance)
     assert both.summary()["baseline"]["y"]["macro_auc"]["value"] == alone.performance["y"].macro_auc.value
-    with pytest.raises(InputError, match="baseline's logits 'Y' have no counterpart.*'y'"):
+    with pytest.raises(InputError, match=r"baseline's logits 'Y' have no counterpart.*'y'"):
         compare({"y": logits}, labels, CLASSES, weights, events, 1, baseline={"Y": worse})
     with pytest.raises(InputError, match="'baseline y'"):
         compare({"y": logits}, labels, CLASSES, weights, events, 1, baseline={"y": worse[:5]})
