@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import awkward as ak
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from trigger.data.jets import (
     flattening_weights,
     split_by_event,
 )
+from trigger.digest import digest
 from trigger.errors import InputError
 
 
@@ -57,6 +60,32 @@ def test_digest_is_of_content(toy):
     same = toy.take(np.arange(len(toy)))
     assert same.digest() == toy.digest()
     assert toy.take(np.arange(len(toy) - 1)).digest() != toy.digest()
+
+
+def test_a_target_goes_where_its_jet_goes():
+    plain, aimed = table(), table(target=np.array([1.0, 1.1, 0.9]))
+    assert plain.digest() != aimed.digest()
+    assert aimed.digest() != table(target=np.array([1.0, 1.1, 0.8])).digest()
+    assert aimed.take(np.array([2, 0])).target.tolist() == [0.9, 1.0]
+    assert concatenate_features([aimed, aimed.take(np.array([1]))]).target.tolist() == [1.0, 1.1, 0.9, 1.1]
+    assert concatenate_features([plain, plain]).target is None
+    with pytest.raises(InputError, match="3 jets have target of shape"):
+        table(target=np.ones(2))
+    with pytest.raises(InputError, match="target: 1 of 3 values are NaN"):
+        table(target=np.array([1.0, np.nan, 1.0]))
+    with pytest.raises(InputError, match="1 of 2 parts of the sample have a target"):
+        concatenate_features([plain, aimed])
+
+
+def test_a_digest_without_target_is_that_of_before(toy):
+    whole = digest(
+        *(getattr(table(), name) for name in ("values", "names", "labels", "class_names", "weights", "events"))
+    )
+    assert table().digest() == whole
+    displaced = ak.with_field(toy.constituents, 0.1 + 0 * toy.constituents.px, "d0_mm")
+    assert replace(toy, constituents=displaced).digest() != toy.digest()
+    with pytest.raises(InputError, match="constituent d0_mm"):
+        replace(toy, constituents=ak.with_field(displaced, displaced.d0_mm * np.inf, "d0_mm"))
 
 
 def test_a_split_keeps_events_whole_and_never_changes_sides():

@@ -20,6 +20,9 @@ CONSTITUENT_FIELDS = (*MOMENTUM, "charge", "pdg_id", "vertex")
 """Fields of a constituent: momentum in GeV; charge in units of e; the absolute PDG code of what it was taken for (211
 charged hadron, 130 neutral hadron, 22 photon, 11, 13; 0 for a calorimeter tower or where unknown); the vertex, 0 for the
 leading one and 1 for pileup."""
+OPTIONAL_CONSTITUENT_FIELDS = ("d0_mm", "d0_significance")
+"""Fields that a constituent may have: the signed transverse impact parameter of its track in mm, `y cos(phi) - x sin(phi)`
+of any point on it, and the same over its uncertainty; both 0 for what is no track."""
 
 
 def _distinct(classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -67,12 +70,14 @@ class JetDataset:
     """Labelled jets with their constituents.
 
     Attributes:
-        constituents: Awkward array, one list of records a jet, with the fields `CONSTITUENT_FIELDS`.
+        constituents: Awkward array, one list of records a jet, with the fields `CONSTITUENT_FIELDS` and perhaps
+            `OPTIONAL_CONSTITUENT_FIELDS`.
         labels: Class of each jet as an index into `class_names`, shape `(jets,)`.
         class_names: Names of the classes.
         weights: Training and evaluation weight of each jet, shape `(jets,)`, not negative.
         events: Number of the event each jet came from, shape `(jets,)`; rates count these, splits keep them whole.
         origin: Where the sample came from.
+        target: What a network may learn beside the class, one number a jet, shape `(jets,)`.
 
     Raises:
         InputError: Lengths differ, there is no jet, a jet has no constituent, or a number is NaN or infinite.
@@ -84,11 +89,12 @@ class JetDataset:
     weights: NDArray[np.float64]
     events: NDArray[np.int64]
     origin: Origin
+    target: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         import awkward as ak
 
-        _check_columns(len(self.constituents), self.labels, self.class_names, self.weights, self.events)
+        _check_columns(len(self.constituents), self.labels, self.class_names, self.weights, self.events, self.target)
         missing = set(CONSTITUENT_FIELDS) - set(ak.fields(self.constituents))
         if missing:
             raise InputError(f"the constituents have no {', '.join(sorted(missing))}")
@@ -98,6 +104,8 @@ class JetDataset:
         px, py, pz, energy = (ak.to_numpy(ak.flatten(self.constituents[name])) for name in MOMENTUM)
         for name, column in zip(MOMENTUM, (px, py, pz, energy), strict=True):
             _check_finite(f"constituent {name}", column)
+        for name in optional_fields(self.constituents):
+            _check_finite(f"constituent {name}", ak.to_numpy(ak.flatten(self.constituents[name])))
         # Rounding in files of single precision makes massless particles a little space-like.
         unphysical = energy < np.sqrt(px**2 + py**2 + pz**2) * (1 - 1e-3)
         if unphysical.any():
@@ -131,15 +139,25 @@ class JetDataset:
             labels=self.labels[selection],
             weights=self.weights[selection],
             events=self.events[selection],
+            target=None if self.target is None else self.target[selection],
         )
 
     def digest(self) -> str:
-        """Digest of the content: constituents, labels, class names, weights and events."""
+        """Digest of the content: constituents, labels, class names, weights, events and, where there is one, target."""
         import awkward as ak
 
-        columns = [ak.to_numpy(ak.flatten(self.constituents[name])) for name in CONSTITUENT_FIELDS]
+        present = (*CONSTITUENT_FIELDS, *optional_fields(self.constituents))
+        columns = [ak.to_numpy(ak.flatten(self.constituents[name])) for name in present]
         counts = ak.to_numpy(ak.num(self.constituents))
-        return digest(columns, counts, self.labels, self.class_names, self.weights, self.events)
+        target = () if self.target is None else (self.target,)
+        return digest(columns, counts, self.labels, self.class_names, self.weights, self.events, *target)
+
+
+def optional_fields(constituents: Any) -> tuple[str, ...]:
+    """Those of `OPTIONAL_CONSTITUENT_FIELDS` that the constituents have."""
+    import awkward as ak
+
+    return tuple(name for name in OPTIONAL_CONSTITUENT_FIELDS if name in ak.fields(constituents))
 
 
 @dataclass(frozen=True)
@@ -154,6 +172,7 @@ class FeatureDataset:
         weights: Training and evaluation weight of each jet, shape `(jets,)`, not negative.
         events: Number of the event each jet came from, shape `(jets,)`.
         origin: Where the sample came from.
+        target: What a network may learn beside the class, one number a jet, shape `(jets,)`.
 
     Raises:
         InputError: Lengths differ, there is no jet, or a number is NaN or infinite.
@@ -166,11 +185,12 @@ class FeatureDataset:
     weights: NDArray[np.float64]
     events: NDArray[np.int64]
     origin: Origin
+    target: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.shape[1] != len(self.names):
             raise InputError(f"a table of {len(self.names)} features has shape {self.values.shape}")
-        _check_columns(len(self.values), self.labels, self.class_names, self.weights, self.events)
+        _check_columns(len(self.values), self.labels, self.class_names, self.weights, self.events, self.target)
         for name, column in zip(self.names, self.values.T, strict=True):
             _check_finite(f"feature {name}", column)
 
@@ -185,6 +205,7 @@ class FeatureDataset:
             labels=self.labels[selection],
             weights=self.weights[selection],
             events=self.events[selection],
+            target=None if self.target is None else self.target[selection],
         )
 
     def column(self, name: str) -> NDArray[np.float64]:
@@ -192,24 +213,29 @@ class FeatureDataset:
         return self.values[:, self.names.index(name)]
 
     def digest(self) -> str:
-        """Digest of the content: values, names, labels, class names, weights and events."""
-        return digest(self.values, self.names, self.labels, self.class_names, self.weights, self.events)
+        """Digest of the content: values, names, labels, class names, weights, events and, where there is one, target."""
+        target = () if self.target is None else (self.target,)
+        return digest(self.values, self.names, self.labels, self.class_names, self.weights, self.events, *target)
 
 
 def concatenate_features(parts: Sequence[FeatureDataset]) -> FeatureDataset:
     """One table of several with the same columns and classes.
 
     Raises:
-        InputError: There is no part, or a class has no jet.
+        InputError: There is no part, a class has no jet, or some parts have a target and others have none.
     """
     if not parts:
         raise InputError("the sample is empty: no jet passed the selection")
+    targets = [part.target for part in parts if part.target is not None]
+    if targets and len(targets) < len(parts):
+        raise InputError(f"{len(targets)} of {len(parts)} parts of the sample have a target, the others have none")
     whole = replace(
         parts[0],
         values=np.concatenate([part.values for part in parts]),
         labels=np.concatenate([part.labels for part in parts]),
         weights=np.concatenate([part.weights for part in parts]),
         events=np.concatenate([part.events for part in parts]),
+        target=np.concatenate(targets) if targets else None,
     )
     require_every_class(whole.labels, whole.class_names)
     return whole
@@ -296,12 +322,12 @@ def flattening_weights(
 
 def _check_columns(
     length: int, labels: NDArray[np.int64], class_names: tuple[str, ...], weights: NDArray[np.float64],
-    events: NDArray[np.int64],
+    events: NDArray[np.int64], target: NDArray[np.float64] | None = None,
 ) -> None:  # fmt: skip
     if length == 0:
         raise InputError("the sample is empty: no jet passed the selection")
-    for name, column in (("labels", labels), ("weights", weights), ("events", events)):
-        if column.shape != (length,):
+    for name, column in (("labels", labels), ("weights", weights), ("events", events), ("target", target)):
+        if column is not None and column.shape != (length,):
             raise InputError(f"{length} jets have {name} of shape {column.shape}")
     if labels.min() < 0 or labels.max() >= len(class_names):
         raise InputError(f"labels run from {labels.min()} to {labels.max()}, but there are {len(class_names)} classes")
@@ -310,6 +336,8 @@ def _check_columns(
         raise InputError(f"{np.count_nonzero(weights < 0)} of {length} weights are negative")
     if not weights.any():
         raise InputError(f"all {length} weights are 0")
+    if target is not None:
+        _check_finite("target", target)
 
 
 def _check_finite(name: str, column: NDArray[Any]) -> None:
