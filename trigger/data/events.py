@@ -63,7 +63,8 @@ class HardwareScale:
         pt = _finite("pt", pt_gev)
         if (pt < 0).any():
             raise InputError(f"a transverse momentum cannot be {pt.min()} GeV")
-        return np.minimum(np.rint(pt / PT_STEP_GEV), 2**self.pt_bits - 1).astype(np.int64)
+        codes: NDArray[np.int64] = np.minimum(np.rint(pt / PT_STEP_GEV), 2**self.pt_bits - 1).astype(np.int64)
+        return codes
 
     def eta_codes(self, eta: ArrayLike) -> NDArray[np.int64]:
         """Pseudorapidities to the nearest count.
@@ -220,25 +221,29 @@ def concatenate_events(parts: Sequence[EventDataset]) -> EventDataset:
     return whole
 
 
-def ordered(pt: ArrayLike, eta: ArrayLike, phi: ArrayLike, count: int) -> NDArray[np.int64]:
-    """The first `count` objects of every event by falling pt, from integer tables padded with pt 0.
-
-    Of equal pt the one further to the left comes first.
+def leading(
+    event: NDArray[np.int64], pt: NDArray[np.int64], eta: NDArray[np.int64], phi: NDArray[np.int64], events: int, count: int
+) -> NDArray[np.int64]:  # fmt: skip
+    """The `count` objects of largest pt of every event, in order; of equal pt the one that is given first comes first.
 
     Args:
-        pt: Counts, 0 where there is no object, shape `(n, objects)`.
-        eta: Counts, of the same shape; of an entry without an object they do not matter.
-        phi: Counts, of the same shape.
-        count: How many an event has in the end.
+        event: Index of the event of each object, shape `(objects,)`.
+        pt: In counts; an object of 0 is none.
+        eta: In counts.
+        phi: In counts.
+        events: How many events there are.
+        count: How many objects an event has room for; the rest is 0.
 
     Returns:
-        Table of shape `(n, count, 3)`.
+        Table of shape `(events, count, 3)`.
     """
-    table = np.stack([np.asarray(column, dtype=np.int64) for column in (pt, eta, phi)], axis=-1)
-    table = np.pad(table, ((0, 0), (0, max(0, count - table.shape[1])), (0, 0)))
-    order = np.argsort(-table[:, :, 0], axis=1, kind="stable")[:, :count]
-    chosen: NDArray[np.int64] = np.take_along_axis(table, order[:, :, None], axis=1)
-    return np.where(chosen[:, :, :1] > 0, chosen, 0)
+    order = np.lexsort((-pt, event))
+    event, found = event[order], np.stack([pt, eta, phi], axis=1)[order]
+    rank = np.arange(len(event)) - np.searchsorted(event, event)
+    kept = (rank < count) & (found[:, 0] > 0)
+    table = np.zeros((events, count, 3), dtype=np.int64)
+    table[event[kept], rank[kept]] = found[kept]
+    return table
 
 
 def write_events(path: Path, sample: EventDataset) -> None:
