@@ -5,8 +5,7 @@ rotate, flip, fill pixels, trim pixels, normalise. `JetGridInputs` is what a cal
 around the jet's own, in whole numbers, with nothing done to them that needs a multiplier or a divider.
 
 Rows of an image are azimuth and columns pseudorapidity, both rising with the index, so that the second subjet, which is turned
-downwards, is in the rows before the middle. Steps before the pixels move the deposits themselves and not the filled pixels:
-nothing is interpolated (1511.05190 turns the pixels with a cubic spline).
+downwards, is in the rows before the middle.
 
 References:
     Jet images, centring, rotation, flip: arXiv:1407.5675. Subjets, trimming, choice of the principal axis where there is one
@@ -17,91 +16,41 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, NoReturn, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from trigger.config import Format, Settings
-from trigger.data.jets import MOMENTUM, FeatureDataset, JetDataset
+from trigger.data.jets import FeatureDataset, JetDataset
 from trigger.errors import InputError
-from trigger.inputs.clustering import cluster
 from trigger.inputs.contract import Input, InputSpec
-from trigger.kinematics import azimuth, delta_phi, from_pt_eta_phi_mass, pseudorapidity, transverse_momentum
+from trigger.inputs.deposits import (
+    Deposits,
+    Floats,
+    Indices,
+    angle_of_principal_axis,
+    angle_of_second_subjet,
+    axis,
+    centred,
+    centroid,
+    deposits_of,
+    flipped,
+    refuse_jets,
+    rotated,
+    subjets,
+    trimmed,
+)  # fmt: skip
 
 Centre = Literal["axis", "centroid", "leading_subjet"]
 Rotation = Literal["none", "second_subjet", "principal_axis"]
 Norm = Literal["none", "sum", "max", "euclidean"]
 Count = Annotated[int, Field(gt=0, le=256)]
 
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
-
 _DECIMALS = 9
 """Places in pixels, towers and energy steps are rounded to these before they are cut to whole numbers: what lies on an edge, as
 a subjet in the middle of an even number of pixels does, then falls to the same side on every machine."""
-_ON_THE_LINE = 1e-9
-"""Distance from an axis within which a deposit is on neither side."""
-
-
-@dataclass(frozen=True)
-class Deposits:
-    """Transverse energy of many jets, flat: every array but `jets` has one entry a deposit, ordered by jet.
-
-    Attributes:
-        et_gev: Transverse energy, above 0.
-        eta: Pseudorapidity, absolute or from the image's centre.
-        phi: Azimuth in radians, absolute or from the image's centre.
-        jet: Index of the jet, not falling.
-        jets: Number of jets.
-
-    Raises:
-        InputError: Shapes differ, a number is NaN or infinite, an energy is not positive, jets are not in order.
-    """
-
-    et_gev: Floats
-    eta: Floats
-    phi: Floats
-    jet: Indices
-    jets: int
-
-    def __post_init__(self) -> None:
-        shapes = {name: getattr(self, name).shape for name in ("et_gev", "eta", "phi", "jet")}
-        if self.et_gev.ndim != 1 or len(set(shapes.values())) > 1:
-            raise InputError(f"deposits are flat arrays of one length, found {shapes}")
-        for name in ("et_gev", "eta", "phi"):
-            wrong = ~np.isfinite(getattr(self, name))
-            if wrong.any():
-                first = self.jet[wrong.argmax()]
-                raise InputError(
-                    f"{name} of {np.count_nonzero(wrong)} of {wrong.size} deposits is NaN or infinite, first in jet {first}"
-                )
-        if (self.et_gev <= 0).any():
-            raise InputError(
-                f"{np.count_nonzero(self.et_gev <= 0)} deposits have no transverse energy or less than none"
-            )
-        if len(self.jet) and (self.jet[0] < 0 or self.jet[-1] >= self.jets or (np.diff(self.jet) < 0).any()):
-            raise InputError(f"deposits are ordered by jet, from 0 to {self.jets - 1}")
-
-    @property
-    def counts(self) -> Indices:
-        """Deposits of each jet, shape `(jets,)`."""
-        return np.bincount(self.jet, minlength=self.jets)
-
-    def total(self, quantity: Any = 1.0) -> Floats:
-        """Sum of transverse energy times a quantity over each jet, shape `(jets,)`."""
-        return np.bincount(self.jet, self.et_gev * quantity, minlength=self.jets).astype(np.float64)
-
-    def mean(self, quantity: Floats) -> Floats:
-        """Mean of a quantity over each jet, weighted with transverse energy, shape `(jets,)`."""
-        return self.total(quantity) / self.total()
-
-    def take(self, selection: NDArray[np.bool_]) -> Deposits:
-        """The deposits that a mask picks, of as many jets as before."""
-        return Deposits(
-            self.et_gev[selection], self.eta[selection], self.phi[selection], self.jet[selection], self.jets
-        )
 
 
 @dataclass(frozen=True)
@@ -148,140 +97,6 @@ class Images:
             "empty_images": int(np.count_nonzero(self.empty)),
             "saturated_pixels": self.saturated,
         }
-
-
-def deposits_of(jets: JetDataset) -> Deposits:
-    """What the jets' constituents leave in a calorimeter: `E * pt / |p|` each; those along the beam leave nothing.
-
-    Raises:
-        InputError: A jet has no transverse energy.
-    """
-    import awkward as ak
-
-    px, py, pz, energy = (ak.to_numpy(ak.flatten(jets.constituents[name])).astype(np.float64) for name in MOMENTUM)
-    jet = np.repeat(np.arange(len(jets)), ak.to_numpy(ak.num(jets.constituents)))
-    pt = transverse_momentum(px, py)
-    seen = pt > 0
-    px, py, pz, pt = px[seen], py[seen], pz[seen], pt[seen]
-    et = energy[seen] * pt / np.hypot(pt, pz)
-    found = Deposits(et, pseudorapidity(px, py, pz), azimuth(px, py), jet[seen], len(jets))
-    if (found.counts == 0).any():
-        _refuse(found.counts == 0, jets.events, "has no constituent with transverse energy")
-    return found
-
-
-def centroid(deposits: Deposits) -> tuple[Floats, Floats]:
-    """Mean pseudorapidity and azimuth of each jet, weighted with transverse energy, shape `(jets,)` each."""
-    near = azimuth(deposits.total(np.cos(deposits.phi)), deposits.total(np.sin(deposits.phi)))
-    return deposits.mean(deposits.eta), near + deposits.mean(delta_phi(deposits.phi, near[deposits.jet]))
-
-
-def axis(deposits: Deposits) -> tuple[Floats, Floats]:
-    """Direction of each jet: rapidity and azimuth of the sum of its deposits, each without mass, shape `(jets,)` each.
-
-    Of the jet it is the rapidity, because that moves with its deposits when all are moved, as its pseudorapidity does not.
-    """
-    middle = deposits.mean(deposits.eta)
-    eta = deposits.eta - middle[deposits.jet]  # near 0, where tanh and its inverse lose nothing
-    rapidity = middle + np.arctanh(deposits.total(np.sinh(eta)) / deposits.total(np.cosh(eta)))
-    return rapidity, azimuth(deposits.total(np.cos(deposits.phi)), deposits.total(np.sin(deposits.phi)))
-
-
-def subjets(deposits: Deposits, radius: float) -> tuple[Deposits, Indices]:
-    """The kt subjets of each jet.
-
-    Args:
-        deposits: Jets, none of them empty.
-        radius: Radius parameter of the kt algorithm.
-
-    Returns:
-        The subjets, as deposits at their centroids, by falling transverse energy within each jet; and for each of the given
-        deposits the index of its subjet.
-
-    References:
-        kt: hep-ph/9305266. Subjets of radius 0.3: arXiv:1407.5675, arXiv:1511.05190.
-    """
-    import awkward as ak
-
-    momentum = from_pt_eta_phi_mass(deposits.et_gev, deposits.eta, deposits.phi, 0.0)
-    particles = ak.unflatten(ak.zip(dict(zip(MOMENTUM, momentum, strict=True))), deposits.counts)
-    found = cluster(particles, radius, 0.0, "kt")
-    first = np.cumsum(deposits.counts) - deposits.counts
-    place = ak.to_numpy(ak.flatten(found.constituents + first[found.event]))
-    member = np.empty(len(deposits.et_gev), dtype=np.int64)
-    member[place] = np.repeat(np.arange(len(found.event)), ak.to_numpy(ak.num(found.constituents)))
-
-    et = np.bincount(member, deposits.et_gev)
-    order = np.lexsort((-et, found.event))
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    member = rank[member]
-    by_subjet = np.argsort(member, kind="stable")
-    whole = Deposits(
-        deposits.et_gev[by_subjet], deposits.eta[by_subjet], deposits.phi[by_subjet], member[by_subjet], len(order)
-    )
-    return Deposits(whole.total(), *centroid(whole), found.event[order], deposits.jets), member
-
-
-def trimmed(deposits: Deposits, parts: Deposits, member: Indices, fraction: float) -> tuple[Deposits, Deposits]:
-    """Deposits and subjets without the subjets that have too little of their jet (arXiv:0912.1342).
-
-    Args:
-        deposits: The jets.
-        parts: Their subjets, and
-        member: which of them each deposit belongs to, both as `subjets` has them.
-        fraction: A subjet that has less than this of its jet's transverse energy is left out.
-    """
-    kept = parts.et_gev >= fraction * deposits.total()[parts.jet]
-    return deposits.take(kept[member]), parts.take(kept)
-
-
-def centred(deposits: Deposits, eta: Floats, phi: Floats) -> Deposits:
-    """Places from a centre of each jet, shape `(jets,)` each."""
-    jet = deposits.jet
-    return replace(deposits, eta=deposits.eta - eta[jet], phi=delta_phi(deposits.phi, phi[jet]))
-
-
-def rotated(deposits: Deposits, angle: Floats) -> Deposits:
-    """Turned about the centre by an angle of each jet, shape `(jets,)`, from the direction of eta towards that of phi."""
-    cosine, sine = np.cos(angle)[deposits.jet], np.sin(angle)[deposits.jet]
-    return replace(
-        deposits,
-        eta=cosine * deposits.eta - sine * deposits.phi,
-        phi=sine * deposits.eta + cosine * deposits.phi,
-    )
-
-
-def angle_of_second_subjet(parts: Deposits) -> Floats:
-    """The angle that turns the second subjet straight below the leading one (1511.05190); NaN where there is no second."""
-    first = np.searchsorted(parts.jet, np.arange(parts.jets))
-    two = parts.counts > 1
-    angle = np.full(parts.jets, np.nan)
-    leading = first[two]
-    angle[two] = -np.pi / 2 - np.arctan2(
-        delta_phi(parts.phi[leading + 1], parts.phi[leading]), parts.eta[leading + 1] - parts.eta[leading]
-    )
-    return angle
-
-
-def angle_of_principal_axis(deposits: Deposits) -> Floats:
-    """The angle that turns the jet's longest extension upright, the end with more transverse energy downwards.
-
-    The principal axis is the eigenvector of the larger eigenvalue of the second moments about the centroid, weighted with
-    transverse energy (1407.5675).
-    """
-    eta, phi = deposits.mean(deposits.eta)[deposits.jet], deposits.mean(deposits.phi)[deposits.jet]
-    x, y = deposits.eta - eta, deposits.phi - phi
-    angle = -np.pi / 2 - 0.5 * np.arctan2(2 * deposits.total(x * y), deposits.total(x**2 - y**2))
-    upright = rotated(deposits, angle).phi
-    above, below = deposits.total(upright > _ON_THE_LINE), deposits.total(upright < -_ON_THE_LINE)
-    return angle + np.where(above > below, np.pi, 0.0)
-
-
-def flipped(deposits: Deposits) -> Deposits:
-    """Mirrored where the left has more transverse energy than the right (1407.5675, 1511.05190)."""
-    right, left = deposits.total(deposits.eta > _ON_THE_LINE), deposits.total(deposits.eta < -_ON_THE_LINE)
-    return replace(deposits, eta=np.where((left > right)[deposits.jet], -deposits.eta, deposits.eta))
 
 
 def pixelated(deposits: Deposits, rows: int, columns: int, pixel_width: float) -> Images:
@@ -400,6 +215,21 @@ class JetImageInputs(Settings):
         return "GeV" if self.norm == "none" else "1"
 
     @property
+    def quantity(self) -> str:
+        """What a pixel is, for a figure."""
+        return {
+            "none": "transverse energy [GeV]",
+            "sum": "share of transverse energy",
+            "max": "transverse energy / brightest pixel",
+            "euclidean": "transverse energy / Euclidean norm",
+        }[self.norm]
+
+    @property
+    def axes(self) -> tuple[str, str]:
+        """What the columns and the rows are, for a figure."""
+        return ("Δη", "Δφ [rad]") if self.rotate == "none" else ("Δη, turned", "Δφ, turned [rad]")
+
+    @property
     def edges(self) -> tuple[Floats, Floats]:
         """Edges of the columns in pseudorapidity and of the rows in azimuth, from the centre."""
         width = self.pixel_width
@@ -416,8 +246,9 @@ class JetImageInputs(Settings):
         if self.trim_subjets > 0 or self.centre == "leading_subjet" or self.rotate == "second_subjet":
             parts, member = subjets(deposits, self.subjet_radius)
             deposits, parts = trimmed(deposits, parts, member, self.trim_subjets)
-            if (deposits.counts == 0).any():
-                _refuse(deposits.counts == 0, jets.events, f"has no subjet with {self.trim_subjets:g} of its energy")
+            bare = deposits.counts == 0
+            if bare.any():
+                refuse_jets(bare, jets.events, f"has no subjet with {self.trim_subjets:g} of its transverse energy")
         else:
             parts = deposits  # not looked at
         match self.centre:
@@ -441,7 +272,7 @@ class JetImageInputs(Settings):
         if self.trim_pixels > 0:
             images = without_faint(images, self.trim_pixels)
         if images.empty.any():
-            _refuse(images.empty, jets.events, f"leaves nothing in an image of {self.rows} x {self.columns} pixels of "
+            refuse_jets(images.empty, jets.events, f"leaves nothing in an image of {self.rows} x {self.columns} pixels of "
                     f"{self.pixel_width:g}")  # fmt: skip
         return normalised(images, self.norm)
 
@@ -473,7 +304,7 @@ class JetImageInputs(Settings):
         largest = float(brightest[-1 - int(self.saturate * len(brightest))])
         if largest <= 0:
             raise InputError(f"more than {self.saturate:.3g} of the {len(image)} training images are empty")
-        scale = 2.0 ** (self.format.integer - math.ceil(math.log2(largest)))
+        scale = 2.0 ** (self.format.integer - math.ceil(math.log2(largest) - 1e-9))  # a norm may be 1 and a rounding
         return _spec(learn, self.format, self.unit, scale, (self.rows, self.columns, 1))
 
 
@@ -510,6 +341,16 @@ class JetGridInputs(Settings):
     def unit(self) -> str:
         """Unit of a pixel."""
         return f"{self.step_gev:g} GeV"
+
+    @property
+    def quantity(self) -> str:
+        """What a pixel is, for a figure."""
+        return f"transverse energy [{self.unit}]"
+
+    @property
+    def axes(self) -> tuple[str, str]:
+        """What the columns and the rows are, for a figure."""
+        return "Δη", "Δφ [rad]"
 
     @property
     def edges(self) -> tuple[Floats, Floats]:
@@ -615,13 +456,6 @@ def _sum(images: Images) -> Floats:
 def _around(tower_width: float) -> int:
     """Towers around the detector, as `trigger/data/detector.py` has them."""
     return round(2 * np.pi / tower_width)
-
-
-def _refuse(wrong: NDArray[np.bool_], events: Indices, what: str) -> NoReturn:
-    first = int(wrong.argmax())
-    raise InputError(
-        f"jet {first} (event {events[first]}) {what}; of {len(wrong)} jets this is so of {np.count_nonzero(wrong)}"
-    )
 
 
 def _refuse_wide(image: Floats, edges: tuple[Floats, Floats]) -> None:
