@@ -12,7 +12,7 @@ ROOMS = ("trigger", "models", "firmware")
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 DOORS = {
-    "uproot": ["trigger/data/rootfile.py"],
+    "uproot": ["trigger/data/rootfile.py", "trigger/data/event_rootfile.py"],
     "pythia8mc": ["trigger/data/generate.py"],
     "fastjet": ["trigger/inputs/clustering.py"],
     "numba": ["trigger/inputs/grooming.py", "trigger/inputs/correlators.py"],

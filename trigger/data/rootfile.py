@@ -1,4 +1,4 @@
-"""ROOT files in and out: the door to uproot.
+"""ROOT files in and out, and jets in them: with `event_rootfile.py` the door to uproot.
 
 Our own samples have a tree `jets` with one entry a jet and the string `jetgate` with everything that was set and measured
 when they were made, as JSON. Anybody's files are read by a mapping of branches in YAML (`RootData`).
@@ -7,7 +7,7 @@ when they were made, as JSON. Anybody's files are read by a mapping of branches 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,13 @@ from trigger.config import Settings
 from trigger.data.jets import (
     CONSTITUENT_FIELDS,
     MOMENTUM,
+    OPTIONAL_CONSTITUENT_FIELDS,
     Distinct,
     JetDataset,
     Origin,
     PtWindow,
     flattening_weights,
+    optional_fields,
 )
 from trigger.errors import InputError, nearest
 from trigger.files import matching
@@ -41,12 +43,14 @@ class JetBlock:
     """A part of a sample as it lies in one of our files; unlike a JetDataset it may be empty.
 
     Attributes:
-        constituents: Awkward array, `jets * var * record` with the fields `CONSTITUENT_FIELDS`.
+        constituents: Awkward array, `jets * var * record` with the fields `CONSTITUENT_FIELDS` and perhaps
+            `OPTIONAL_CONSTITUENT_FIELDS`.
         labels: Index of each jet's class.
         weights: Weight of each jet in training and evaluation.
         events: Event number of each jet.
         generator_weights: Weight of the event that makes the biased sample follow the physical cross-section.
         details: What the file says of itself.
+        target: What a network may learn beside the class, one number a jet.
     """
 
     constituents: Any
@@ -55,6 +59,7 @@ class JetBlock:
     events: NDArray[np.int64]
     generator_weights: NDArray[np.float64]
     details: dict[str, Any]
+    target: NDArray[np.float64] | None = None
 
     def pt_gev(self) -> NDArray[np.float64]:
         """Transverse momentum of each jet."""
@@ -68,7 +73,7 @@ class JetBlock:
         """The jets that `selection` picks, with new weights."""
         return JetBlock(
             self.constituents[selection], self.labels[selection], weights, self.events[selection],
-            self.generator_weights[selection], self.details,
+            self.generator_weights[selection], self.details, None if self.target is None else self.target[selection],
         )  # fmt: skip
 
 
@@ -84,8 +89,10 @@ def write_sample(path: Path, blocks: Iterable[JetBlock], details: dict[str, Any]
                 "label": block.labels.astype(np.int32),
                 "weight": block.weights,
                 "generator_weight": block.generator_weights,
-                "constituent": block.constituents[list(CONSTITUENT_FIELDS)],
+                "constituent": block.constituents[[*CONSTITUENT_FIELDS, *optional_fields(block.constituents)]],
             }
+            if block.target is not None:
+                columns["target"] = block.target
             if tree is None:
                 tree = file.mktree(TREE, {name: _branch_type(name, column) for name, column in columns.items()})
             tree.extend(columns)
@@ -95,7 +102,11 @@ def write_sample(path: Path, blocks: Iterable[JetBlock], details: dict[str, Any]
 def _branch_type(name: str, column: Any) -> Any:
     if name != "constituent":
         return column.dtype
-    return "var * {px: float64, py: float64, pz: float64, E: float64, charge: int8, pdg_id: int32, vertex: int8}"
+    import awkward as ak
+
+    integers = {"charge": "int8", "pdg_id": "int32", "vertex": "int8"}
+    fields = [f"{field}: {integers.get(field, 'float64')}" for field in ak.fields(column)]
+    return f"var * {{{', '.join(fields)}}}"
 
 
 def read_block(path: Path) -> JetBlock:
@@ -114,13 +125,14 @@ def read_block(path: Path) -> JetBlock:
         joined("events"),
         joined("generator_weights"),
         blocks[0].details,
+        None if blocks[0].target is None else joined("target"),
     )
 
 
 def entries(path: Path, tree: str) -> int:
     """Entries of a tree."""
-    with _reading(path) as file:
-        return int(_tree(file, path, tree).num_entries)
+    with opened(path) as file:
+        return int(find_tree(file, path, tree).num_entries)
 
 
 def read_columns(path: Path, tree: str, names: tuple[str, ...], start: int, stop: int) -> NDArray[np.float64]:
@@ -131,10 +143,10 @@ def read_columns(path: Path, tree: str, names: tuple[str, ...], start: int, stop
     """
     import awkward as ak
 
-    with _reading(path) as file:
-        found = _tree(file, path, tree)
+    with opened(path) as file:
+        found = find_tree(file, path, tree)
         _require_branches(found, path, list(names))
-        with _blaming(path):
+        with blaming(path):
             columns = found.arrays(list(names), entry_start=start, entry_stop=stop, library="ak")
     many = [name for name in names if columns[name].ndim != 1]
     if many:
@@ -158,20 +170,23 @@ def iterate_blocks(path: Path, step_size: int | str = STEP_SIZE) -> Iterator[Jet
     """One of our files, block by block."""
     import awkward as ak
 
-    with _reading(path) as file:
-        tree = _tree(file, path, TREE)
-        with _blaming(path):
+    with opened(path) as file:
+        tree = find_tree(file, path, TREE)
+        with blaming(path):
             details = json.loads(str(file[DETAILS]))
-        fields = [f"constituent_{name}" for name in CONSTITUENT_FIELDS]
-        scalars = ["event", "label", "weight", "generator_weight"]
-        for chunk in _chunks(tree, path, [*scalars, *fields], step_size):
+        known = set(tree.keys())
+        names = [*CONSTITUENT_FIELDS, *(one for one in OPTIONAL_CONSTITUENT_FIELDS if f"constituent_{one}" in known)]
+        fields = [f"constituent_{name}" for name in names]
+        scalars = ["event", "label", "weight", "generator_weight", *({"target"} & known)]
+        for chunk in chunks(tree, path, [*scalars, *fields], step_size):
             yield JetBlock(
-                constituents=ak.zip({name: chunk[f"constituent_{name}"] for name in CONSTITUENT_FIELDS}),
+                constituents=ak.zip({name: chunk[f"constituent_{name}"] for name in names}),
                 labels=ak.to_numpy(chunk["label"]).astype(np.int64),
                 weights=ak.to_numpy(chunk["weight"]),
                 events=ak.to_numpy(chunk["event"]),
                 generator_weights=ak.to_numpy(chunk["generator_weight"]),
                 details=details,
+                target=ak.to_numpy(chunk["target"]) if "target" in known else None,
             )
 
 
@@ -281,36 +296,44 @@ class Sample(Settings):
     cross_section_pb: float | str | None = None
 
 
-class RootData(Settings):
-    """Jets from anybody's ROOT files.
+class RootFiles(Settings):
+    """Anybody's ROOT files, whatever is in them.
 
     Attributes:
         classes: Class names, in the order of the network's outputs.
         tree: Name of the tree.
         samples: The files.
-        layout: How jets and particles lie in the tree.
         event: Branch of the event number; without it every entry of every file is an event of its own.
+        cuts: Further cuts.
+    """
+
+    classes: Annotated[tuple[str, ...], Distinct]
+    tree: str = "Events"
+    samples: tuple[Sample, ...]
+    event: str | None = None
+    cuts: tuple[Cut, ...] = ()
+
+
+class RootData(RootFiles):
+    """Jets from anybody's ROOT files.
+
+    Attributes:
+        layout: How jets and particles lie in the tree.
         pt_gev: Window of the jet's pT (of the sum of its constituents), applied after reading.
         max_abs_eta: Largest |eta| of a jet.
-        cuts: Further cuts.
         flatten_pt: Whether weights make the pT spectrum of every class flat over `pt_gev`.
         max_jets: Stop after so many jets.
     """
 
     kind: Literal["root"]
-    classes: Annotated[tuple[str, ...], Distinct]
-    tree: str = "Events"
-    samples: tuple[Sample, ...]
     layout: Layout
-    event: str | None = None
     pt_gev: PtWindow | None = None
     max_abs_eta: float | None = None
-    cuts: tuple[Cut, ...] = ()
     flatten_pt: bool = False
     max_jets: int | None = Field(default=None, gt=0)
 
 
-def input_files(data: RootData) -> list[tuple[Sample, list[Path]]]:
+def input_files(data: RootFiles) -> list[tuple[Sample, list[Path]]]:
     """The files of each sample.
 
     Raises:
@@ -327,11 +350,11 @@ def read_jets(data: RootData, step_size: int | str = STEP_SIZE) -> Iterator[JetD
     """
     count, entry_offset = 0, 0
     for sample, paths in input_files(data):
-        scale = 1.0 if sample.cross_section_pb is None else 1.0 / _sum_of_weights(data, sample, paths, step_size)
+        scale = 1.0 if sample.cross_section_pb is None else 1.0 / sum_of_weights(data, sample, paths, step_size)
         for path in paths:
-            with _reading(path) as file:
-                tree = _tree(file, path, data.tree)
-                for chunk in _chunks(tree, path, _needed(data, sample), step_size):
+            with opened(path) as file:
+                tree = find_tree(file, path, data.tree)
+                for chunk in chunks(tree, path, _needed(data, sample), step_size):
                     try:
                         jets = _chunk_jets(data, sample, chunk, entry_offset, scale)
                     except InputError as error:
@@ -346,18 +369,18 @@ def read_jets(data: RootData, step_size: int | str = STEP_SIZE) -> Iterator[JetD
                     yield jets
 
 
-def _sum_of_weights(data: RootData, sample: Sample, paths: list[Path], step_size: int | str) -> float:
+def sum_of_weights(data: RootFiles, sample: Sample, paths: list[Path], step_size: int | str) -> float:
     """Sum of the weights of all entries of a sample: a cross-section is of what was generated, not of what was selected."""
     import awkward as ak
 
     total = 0.0
     for path in paths:
-        with _reading(path) as file:
-            tree = _tree(file, path, data.tree)
+        with opened(path) as file:
+            tree = find_tree(file, path, data.tree)
             if not isinstance(sample.weight, str):
                 total += sample.weight * tree.num_entries
                 continue
-            for chunk in _chunks(tree, path, [sample.weight], step_size):
+            for chunk in chunks(tree, path, [sample.weight], step_size):
                 if chunk[sample.weight].ndim != 1:
                     raise InputError(
                         f"{path}: with a cross-section, branch {sample.weight!r} must have one value an entry"
@@ -429,21 +452,14 @@ def _chunk_jets(data: RootData, sample: Sample, chunk: Any, entry_offset: int, s
         keep &= (pt >= data.pt_gev[0]) & (pt < data.pt_gev[1])
     if data.max_abs_eta is not None:
         keep &= np.abs(pseudorapidity(px, py, pz)) < data.max_abs_eta
-    labels = _labels(data, sample, per_jet, len(entry))
+    labels = labels_of(data, sample, per_jet, len(entry))
     keep &= labels >= 0
     if not keep.any():
         return None
-    weights = (
-        per_jet(sample.weight).astype(float) if isinstance(sample.weight, str) else np.full(len(entry), sample.weight)
-    )
-    if isinstance(sample.cross_section_pb, str):
-        weights = weights * per_jet(sample.cross_section_pb)
-    elif sample.cross_section_pb is not None:
-        weights = weights * sample.cross_section_pb
-    weights = weights * scale
+    weights = weights_of(sample, per_jet, len(entry)) * scale
     numbers = per_jet(data.event) if data.event is not None else entry + entry_offset
     return JetDataset(
-        constituents[keep], labels[keep], data.classes, weights[keep].astype(np.float64), numbers[keep].astype(np.int64),
+        constituents[keep], labels[keep], data.classes, weights[keep], numbers[keep].astype(np.int64),
         Origin("root", False, {"settings": data.model_dump(mode="json")}),
     )  # fmt: skip
 
@@ -459,20 +475,41 @@ def _check_finite(particles: Any) -> None:
             )
 
 
-def _labels(data: RootData, sample: Sample, per_jet: Any, jets: int) -> NDArray[np.int64]:
+def labels_of(data: RootFiles, sample: Sample, column: Callable[[str], NDArray[Any]], count: int) -> NDArray[np.int64]:
+    """The class of each jet or event, -1 where it has none.
+
+    Args:
+        data: The files.
+        sample: Those of them that `column` reads.
+        column: A branch's values, one a jet or event.
+        count: How many of them there are.
+
+    Raises:
+        InputError: A label is none of the classes.
+    """
     if isinstance(sample.label, str):
         if sample.label not in data.classes:
             raise InputError(
                 f"label {sample.label!r} is none of the classes; nearest: {nearest(sample.label, data.classes)}"
             )
-        return np.full(jets, data.classes.index(sample.label), dtype=np.int64)
-    labels = np.full(jets, -1, dtype=np.int64)
-    values = per_jet(sample.label.branch)
+        return np.full(count, data.classes.index(sample.label), dtype=np.int64)
+    labels = np.full(count, -1, dtype=np.int64)
+    values = column(sample.label.branch)
     for name, codes in sample.label.values.items():
         if name not in data.classes:
             raise InputError(f"label {name!r} is none of the classes; nearest: {nearest(name, data.classes)}")
         labels[np.isin(values, codes)] = data.classes.index(name)
     return labels
+
+
+def weights_of(sample: Sample, column: Callable[[str], NDArray[Any]], count: int) -> NDArray[np.float64]:
+    """The weight of each jet or event, times the cross-section where there is one; see `labels_of` for the arguments."""
+    weights = column(sample.weight) if isinstance(sample.weight, str) else np.full(count, sample.weight)
+    if isinstance(sample.cross_section_pb, str):
+        weights = weights * column(sample.cross_section_pb)
+    elif sample.cross_section_pb is not None:
+        weights = weights * sample.cross_section_pb
+    return weights.astype(np.float64)
 
 
 def _constituents(layout: Layout, chunk: Any) -> tuple[Any, NDArray[np.int64]]:
@@ -556,18 +593,18 @@ def _filled(particles: Any) -> Any:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[Any]:
+def opened(path: Path) -> Iterator[Any]:
     """A ROOT file, opened."""
     import uproot
 
-    with _blaming(path):
+    with blaming(path):
         file = uproot.open(path)
     with file:
         yield file
 
 
 @contextmanager
-def _blaming(path: Path) -> Iterator[None]:
+def blaming(path: Path) -> Iterator[None]:
     """Whatever uproot dislikes about a file becomes our error."""
     try:
         yield
@@ -578,29 +615,45 @@ def _blaming(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: not a ROOT file, or a damaged one: {reason}") from error
 
 
-def _tree(file: Any, path: Path, name: str) -> Any:
-    with _blaming(path):
+def find_tree(file: Any, path: Path, name: str) -> Any:
+    """A tree of an opened file.
+
+    Raises:
+        InputError: There is none of that name; the nearest are shown.
+    """
+    with blaming(path):
         trees = [key for key, kind in file.classnames(cycle=False).items() if kind in ("TTree", "ROOT::RNTuple")]
     if name not in trees:
         raise InputError(f"{path}: there is no tree {name!r}; nearest: {nearest(name, trees)}")
-    with _blaming(path):
+    with blaming(path):
         return file[name]
 
 
+def branch_names(tree: Any) -> set[str]:
+    """The branches of a tree, by their whole path and by its last part."""
+    keys = [str(key) for key in tree.keys()]  # noqa: SIM118, iterating over a tree reads it
+    return {key.split(";")[0] for key in keys} | {key.rsplit("/", 1)[-1] for key in keys}
+
+
 def _require_branches(tree: Any, path: Path, names: list[str]) -> None:
-    known = {key.split(";")[0] for key in tree.keys()} | {key.rsplit("/", 1)[-1] for key in tree.keys()}  # noqa: SIM118
+    known = branch_names(tree)
     for name in names:
         if name not in known:
             raise InputError(f"{path}: tree {tree.name!r} has no branch {name!r}; nearest: {nearest(name, known)}")
 
 
-def _chunks(tree: Any, path: Path, names: list[str], step_size: int | str) -> Iterator[Any]:
+def chunks(tree: Any, path: Path, names: list[str], step_size: int | str) -> Iterator[Any]:
+    """The named branches of a tree, chunk by chunk.
+
+    Raises:
+        InputError: A branch is missing, or the file is damaged.
+    """
     _require_branches(tree, path, names)
     # An empty tree has one empty chunk: it still says what its columns are.
-    chunks = tree.iterate(names, step_size=step_size, library="ak") if tree.num_entries else iter([tree.arrays(names)])
+    parts = tree.iterate(names, step_size=step_size, library="ak") if tree.num_entries else iter([tree.arrays(names)])
     while True:
-        with _blaming(path):
-            chunk = next(chunks, None)
+        with blaming(path):
+            chunk = next(parts, None)
         if chunk is None:
             return
         yield chunk
