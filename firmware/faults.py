@@ -140,7 +140,7 @@ def _type_sites(kind: Kind, truth: Truth) -> Iterator[Mutant]:
         found, taps_of(truth.circuit, [(one, np.zeros((0, 1), np.int64)) for one in found]), strict=True
     ):
         line = re.search(rf"^typedef .* {layer.type_name};$", text, re.MULTILINE)
-        if tap.layer not in casts or line is None:
+        if casts.isdisjoint((layer.name, tap.layer)) or line is None:
             continue
         form = layer.form
         changes = {
@@ -149,7 +149,7 @@ def _type_sites(kind: Kind, truth: Truth) -> Iterator[Mutant]:
             Kind.SHIFT: [replace(form, integer=form.integer + k, fraction=form.fraction - k) for k in (1, -1)],
         }[kind]
         for changed in changes:
-            after = f"typedef {changed} {layer.type_name};"
+            after = re.sub(r"ap_u?fixed<[^>]*>", str(changed), line[0])  # a word of a stream is an array of them
             yield Mutant(
                 kind, layer.name, path, f"{changed} instead of {form}", line[0], after, line.start(), form=changed
             )
