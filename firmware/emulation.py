@@ -99,6 +99,8 @@ class EmulationResult:
         proofs: What carries each sum of the integer engine.
         timing: What the simulation showed of the Verilog's pipeline.
         clock_ns: Clock period of the target.
+        overflow: What is known of the accumulators' overflow.
+        absent: Engines that the project does not have, and why.
         physics: Output codes of the firmware on the physics events, shape `(events, outputs)`.
     """
 
@@ -113,6 +115,7 @@ class EmulationResult:
     timing: rtl.Timing | None = None
     clock_ns: float = 0.0
     overflow: Requirement | None = None
+    absent: dict[str, str] = field(default_factory=dict)
     physics: Codes | None = field(repr=False, default=None)
 
     @property
@@ -123,6 +126,10 @@ class EmulationResult:
     def requirements(self) -> tuple[Requirement, ...]:
         """No code of any engine differs, the Verilog's latency is the declared one, no accumulator overflowed."""
         found = [self._bits(engine) for engine in dict.fromkeys(one.engine for one in self.agreements)]
+        found += [
+            not_measured(f"bits:{engine}", "<= 0", required=False, note=reason)
+            for engine, reason in self.absent.items()
+        ]
         if self.timing is not None:
             found.append(self.timing.requirement(self.clock_ns))
         if self.overflow is not None:
@@ -173,6 +180,7 @@ class EmulationResult:
             "integer_proofs": self.proofs,
             "rtl_timing": None if self.timing is None else vars(self.timing),
             "clock_ns": self.clock_ns,
+            "absent": self.absent,
         }
 
     def save(self, path: Path) -> None:
@@ -193,7 +201,7 @@ class EmulationResult:
             edited=tuple(content["edited"]), agreements=agreements, divergences=tuple(content["divergences"]),
             nodes=tuple(content["overflow"]), proofs=content["integer_proofs"],
             timing=None if timing is None else rtl.Timing(**timing), clock_ns=content["clock_ns"],
-            overflow=None if overflowed is None else Requirement(**overflowed), physics=physics,
+            overflow=None if overflowed is None else Requirement(**overflowed), absent=content["absent"], physics=physics,
         )  # fmt: skip
 
 
@@ -231,6 +239,12 @@ def engines_of(project: FirmwareProject) -> tuple[str, ...]:
     """The engines that a project has besides its reference."""
     declared = project.target.backend.types is not None  # then the walk in integers is the reference
     return (*(() if declared else ("integer",)), "cpp", *(("rtl",) if project.manifest.rtl is not None else ()))
+
+
+def absent_engines(project: FirmwareProject) -> dict[str, str]:
+    """The engines that a project does not have, and why."""
+    reason = project.target.backend.without_verilog
+    return {} if project.manifest.rtl is not None or reason is None else {"rtl": reason}
 
 
 def emulate(
@@ -287,7 +301,8 @@ def emulate(
         divergences=tuple({**one.summary(), "sentence": one.sentence()} for one in divergences.values()),
         nodes=tuple(node.summary() for node in nodes),
         proofs={layer: str(proof) for layer, proof in integer.sums(truth.circuit).items()},
-        timing=timing, clock_ns=project.target.clock_ns, overflow=overflow.requirement(nodes), physics=physics,
+        timing=timing, clock_ns=project.target.clock_ns, overflow=overflow.requirement(nodes), absent=absent_engines(project),
+        physics=physics,
     )  # fmt: skip
 
 
