@@ -144,9 +144,9 @@ def test_a_class_that_never_appears(tmp_path):
 
 def test_labels_by_hand():
     """A top jet is a top jet whatever the order of the classes; a W inside it is no W jet, a quark from it no quark jet."""
-    from trigger.data.generate import _match, _Quarks
+    from trigger.data.generate import HardPartons, _match
 
-    quarks = _Quarks(
+    quarks = HardPartons(
         code=np.array([[5, 2, -1, 21, 0], [5, 3, 21, 1, 4]]), mother=np.array([[6, 24, 24, 2, 0], [21, 24, 2, 21, 21]]),
         eta=np.array([[0.1, -0.2, 0.3, 2.0, 0], [2.9, -0.2, 3.5, 1.5, -2.0]]), phi=np.zeros((2, 5)),
     )  # fmt: skip

@@ -11,15 +11,15 @@ The jet resolutions of the presets, measured by `tests/benchmarks/bench_detector
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trigger.kinematics import azimuth, pseudorapidity, transverse_momentum
 
-PresetName = Literal["perfect", "particle_flow", "calorimeter"]
+PresetName = Literal["perfect", "particle_flow", "level1_particle_flow", "calorimeter"]
 
 PION_MASS_GEV = 0.13957
 CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON, MUON, TOWER = 211, 130, 22, 11, 13, 0
@@ -36,6 +36,7 @@ class Preset:
         field_tesla: Solenoid field.
         radius_m: Radius of the calorimeter face, at which the azimuth of a charged particle has turned.
         track_acceptance: Largest |eta| of a track.
+        track_min_pt_gev: Smallest pT of a track.
         ecal_cell: Cell width of the electromagnetic calorimeter in eta and phi.
         hcal_tower: The same of the hadronic one.
         jet_resolution: Measured: width (half of the central 68 %) over median of the jet pT response.
@@ -48,6 +49,7 @@ class Preset:
     field_tesla: float = 3.8  # CMS, doi:10.1088/1748-0221/3/08/S08004
     radius_m: float = 1.29
     track_acceptance: float = 2.5
+    track_min_pt_gev: float = 0.1
     ecal_cell: float = 0.0174
     hcal_tower: float = 0.087
     jet_resolution: float | None = None
@@ -57,6 +59,8 @@ class Preset:
 PRESETS: dict[PresetName, Preset] = {
     "perfect": Preset(acceptance=5.0, smear=False, jet_resolution=0.0, jet_response=1.0),
     "particle_flow": Preset(acceptance=3.0, jet_resolution=0.039, jet_response=0.986),
+    # The stubs of the outer tracker, which Level-1 tracks are made of, are of 2 GeV and more (CMS-TDR-014).
+    "level1_particle_flow": Preset(acceptance=3.0, track_min_pt_gev=2.0),
     "calorimeter": Preset(acceptance=3.0, tracks=False, ecal_cell=0.087, jet_resolution=0.055, jet_response=0.960),
 }
 
@@ -74,6 +78,7 @@ class Particles:
         charge: In units of e.
         kind: Absolute PDG code.
         vertex: 0 for the leading vertex, 1 for pileup.
+        d0_mm: Transverse impact parameter of charged particles, as they are made; `None` where nobody asked for it.
     """
 
     event: NDArray[np.int64]
@@ -84,15 +89,23 @@ class Particles:
     charge: NDArray[np.int8]
     kind: NDArray[np.int32]
     vertex: NDArray[np.int8]
+    d0_mm: NDArray[np.float64] | None = None
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """The arrays that there are, by name."""
+        columns = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: column for name, column in columns.items() if column is not None}
 
     def take(self, selection: NDArray[np.bool_] | NDArray[np.int64]) -> Particles:
         """The particles that `selection` (a mask or indices) picks."""
-        return Particles(*(getattr(self, name)[selection] for name in self.__dataclass_fields__))
+        return Particles(**{name: column[selection] for name, column in self.columns().items()})
 
 
 def concatenate(parts: list[Particles]) -> Particles:
-    """Several lists of particles in one, ordered by event."""
-    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in Particles.__dataclass_fields__}
+    """Several lists of particles in one, ordered by event; what has no impact parameter gets 0 beside what has one."""
+    if any(part.d0_mm is not None for part in parts):
+        parts = [part if part.d0_mm is not None else replace(part, d0_mm=np.zeros(len(part.event))) for part in parts]
+    columns = {name: np.concatenate([part.columns()[name] for part in parts]) for name in parts[0].columns()}
     order = np.argsort(columns["event"], kind="stable")
     return Particles(**{name: column[order] for name, column in columns.items()})
 
@@ -156,7 +169,7 @@ def _tracking_efficiency(
     )
     muon = np.where(barrel, np.where(soft, 0.75, 0.99), np.where(soft, 0.70, 0.98))
     efficiency = np.select([particles.kind == ELECTRON, particles.kind == MUON], [electron, muon], hadron)
-    visible = (particles.charge != 0) & (pt > 0.1) & (abs_eta <= preset.track_acceptance)
+    visible = (particles.charge != 0) & (pt > preset.track_min_pt_gev) & (abs_eta <= preset.track_acceptance)
     return np.where(visible, efficiency, 0.0)
 
 
@@ -182,7 +195,7 @@ def _smeared_tracks(
     mass = np.select([kind == ELECTRON, kind == MUON], [0.000511, 0.10566], PION_MASS_GEV)
     px, py, pz = smeared * np.cos(phi), smeared * np.sin(phi), smeared * np.sinh(eta)
     energy = np.sqrt((smeared * np.cosh(eta)) ** 2 + mass**2)
-    return Particles(tracks.event, px, py, pz, energy, tracks.charge, kind, tracks.vertex)
+    return Particles(tracks.event, px, py, pz, energy, tracks.charge, kind, tracks.vertex, tracks.d0_mm)
 
 
 def _cells(
