@@ -52,6 +52,10 @@ _DECIMALS = 9
 """Places in pixels, towers and energy steps are rounded to these before they are cut to whole numbers: what lies on an edge, as
 a subjet in the middle of an even number of pixels does, then falls to the same side on every machine."""
 
+_SPARE = 0.25
+"""Largest share of rows or of columns that no training jet reaches. Not 0: a few hundred jets do not reach what a million do,
+turned jets are narrower than high, and pooling wants round numbers."""
+
 
 @dataclass(frozen=True)
 class Images:
@@ -296,7 +300,7 @@ class JetImageInputs(Settings):
         fitting, although it loses one step.
 
         Raises:
-            InputError: The table is not of these images, has no energy, or the image is wider than the jets reach.
+            InputError: The table is not of these images, has no energy, or no jet reaches a quarter of the rows or columns.
         """
         image = pixels(learn, self.rows, self.columns)
         _refuse_wide(image, self.edges)
@@ -382,7 +386,8 @@ class JetGridInputs(Settings):
         """The codes themselves, shifted to the format's binary point.
 
         Raises:
-            InputError: The table is not of this grid, it is wider than the jets reach, or the format does not hold the codes.
+            InputError: The table is not of this grid, no jet reaches a quarter of the rows or columns, or the format does not
+                hold the codes.
         """
         if self.format.integer + self.format.fraction < self.bits:
             raise InputError(
@@ -416,8 +421,9 @@ def _table(images: Images, jets: JetDataset) -> FeatureDataset:
     origin = replace(jets.origin, details={**jets.origin.details, "images": images.summary()})
     _, rows, columns = images.shape
     values = images.dense().reshape(len(jets), -1).astype(np.float64)
+    names = pixel_names(rows, columns)
     return FeatureDataset(
-        values, pixel_names(rows, columns), jets.labels, jets.class_names, jets.weights, jets.events, origin
+        values, names, jets.labels, jets.class_names, jets.weights, jets.events, origin, target=jets.target
     )
 
 
@@ -459,14 +465,14 @@ def _around(tower_width: float) -> int:
 
 
 def _refuse_wide(image: Floats, edges: tuple[Floats, Floats]) -> None:
-    """Refuse images whose outermost rows or columns, on both sides, no jet ever reaches: a network would pay for nothing."""
+    """Refuse images of whose rows or columns too many lie, on both sides, where no jet ever reaches: gates for nothing."""
     hit = (image != 0).any(axis=0)
     faults = []
     for name, found, places in (("rows", hit.any(axis=1), edges[1]), ("columns", hit.any(axis=0), edges[0])):
         if not found.any():
             raise InputError(f"all pixels of all {len(image)} images are 0")
         spare = int(min(found.argmax(), found[::-1].argmax()))
-        if spare:
+        if 2 * spare > _SPARE * len(found):
             faults.append(
                 f"{len(found)} {name} reach from {places[0]:.3g} to {places[-1]:.3g}, but none of {len(image)} jets leaves "
                 f"anything outside {places[spare]:.3g} to {places[-1 - spare]:.3g}: {len(found) - 2 * spare} {name} are enough"

@@ -100,13 +100,14 @@ def _panels(
     eta, phi = inputs.edges
     for number, (axes, image, name) in enumerate(zip(panels.flat, images, names, strict=False)):
         mesh = axes.pcolormesh(eta, phi, image, norm=norm, cmap=colours, rasterized=True)
-        axes.set(aspect="equal", box_aspect=1)
-        axes.set_title(name, loc="right", fontsize=16)
+        axes.set_aspect("equal")
+        axes.text(0.95, 0.95, name, transform=axes.transAxes, ha="right", va="top", fontsize=16,
+                  bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8})  # fmt: skip
         if number >= len(names) - across:
             axes.set_xlabel(inputs.axes[0])
             axes.tick_params(labelbottom=True)
         if number % across == 0:
             axes.set_ylabel(inputs.axes[1])
     mplhep.label.exp_label(exp="jetgate", data=not simulated, text="", loc=0, rlabel="", ax=panels[0, 0], fontsize=16)
-    figure.colorbar(mesh, ax=panels, label=label)
+    figure.colorbar(mesh, ax=panels).set_label(label, fontsize=16)
     return figure
