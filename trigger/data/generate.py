@@ -408,6 +408,27 @@ def simulate(chunk: Chunk) -> JetBlock:
     return block
 
 
+def collide(
+    lines: tuple[str, ...], seed: int, name: str, index: int, events: int, acceptance: float
+) -> tuple[Particles, float]:
+    """Stable visible particles of collisions with these Pythia settings, and the cross-section in pb.
+
+    Args:
+        lines: Settings of Pythia.
+        seed: Seed of the whole sample.
+        name: What the collisions are part of; with `index` it decides the random numbers.
+        index: The how-manieth chunk of it.
+        events: How many collisions.
+        acceptance: Largest |eta| of a particle.
+
+    Raises:
+        InputError: Pythia does not know a setting or cannot be started.
+    """
+    pythia = _seeded(lines, _pythia_seed(seed, name, index))
+    particles = _visible(pythia, _record(pythia.nextBatch(events)), acceptance, Vertex.LEADING)
+    return particles, float(pythia.infoPython().sigmaGen() * MB_TO_PB)
+
+
 def _seeded(lines: tuple[str, ...], seed: int) -> Any:
     """A Pythia with these settings whose next events depend on `seed` alone, whatever it generated before.
 

@@ -88,13 +88,21 @@ class Signals:
     """
 
     cell_offsets: NDArray[np.int64]
-    cell: NDArray[np.int64]
-    et_gev: NDArray[np.float64]
+    cell: NDArray[np.int32]
+    et_gev: NDArray[np.float32]
     muon_offsets: NDArray[np.int64]
     muon: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.cell_offsets) - 1
+
+    def take(self, first: int, last: int) -> Signals:
+        """Collisions `first` up to, not including, `last`."""
+        cells, muons = self.cell_offsets[first : last + 1], self.muon_offsets[first : last + 1]
+        return Signals(
+            cells - cells[0], self.cell[cells[0] : cells[-1]], self.et_gev[cells[0] : cells[-1]], muons - muons[0],
+            self.muon[muons[0] : muons[-1]],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -153,7 +161,7 @@ def observe(particles: Particles, collisions: int, generator: np.random.Generato
 
 def _deposits(
     particles: Particles, eta: NDArray[np.float64], phi: NDArray[np.float64], collisions: int, generator: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:  # fmt: skip
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:  # fmt: skip
     """Smeared transverse energy in the cells: offsets of the collisions, cells, ET."""
     column = np.searchsorted(ETA_EDGES, eta, side="right") - 1
     row = np.floor(np.mod(phi, 2 * np.pi) / (2 * np.pi / ROWS)).astype(np.int64) % ROWS
@@ -174,7 +182,11 @@ def _deposits(
     measured *= np.maximum(1 + constant * generator.standard_normal(len(keys)), 0)
     et = measured / np.cosh(ETA_CENTRES[column])
     kept = et > 1e-3  # most soft hadrons leave nothing
-    return np.searchsorted(event[kept], np.arange(collisions + 1)), cell[kept], et[kept]
+    return (
+        np.searchsorted(event[kept], np.arange(collisions + 1)),
+        cell[kept].astype(np.int32),
+        et[kept].astype(np.float32),
+    )
 
 
 def _muon_candidates(
