@@ -14,11 +14,12 @@ with respect to the collision, smeared with `sqrt(a^2 + (b / pT)^2)`:
 | `d0_resolution_um` | a, b / GeV | source |
 | --- | --- | --- |
 | with pixels | 20, 90 | 90 um at 1 GeV and 25 um at 10 GeV for tracks in jets: CMS, arXiv:1405.6569, abstract and figure 15 |
-| outer tracker | 70, 850 | our estimate of what the tracks of the Level-1 trigger can reach: a least-squares parabola through six \
-layers at 25 to 108 cm with strips of 100 um, and 3 % of a radiation length in each of ten layers from the beam pipe on |
+| outer tracker | 70, 850 | our estimate, below |
 
-The first is the default and is optimistic: the pixels do not take part in the Level-1 trigger of CMS. Neither knows tails,
-wrong hits or the size of the luminous region.
+The first is the default and is optimistic: the pixels do not take part in the Level-1 trigger of CMS. The second is what a
+least-squares parabola through six layers at 25 to 108 cm with strips of 100 um gives, with 3 % of a radiation length in
+each of nine layers from the pixels on and 1 % in the beam pipe. Neither knows tails, wrong hits or the size of the luminous
+region.
 
 What a second head may learn (`target`) is the pT of the nearest particle-level jet, of all visible stable particles, over
 that of the jet; jets without one within half the radius are left out.
@@ -137,12 +138,12 @@ class Level1JetData(SimulatedJets):
 
 
 # The parton starts below the window's lower edge and ends above its upper one; the spectrum falls with about the fifth
-# power of pT, so that the bias fills the window about evenly.
+# power of pT; light jets are the rarer the softer they are, and a bias a little weaker fills the window for both.
 _BIASED = (
     "PhaseSpace:pTHatMin = 0.8 * low",
     "PhaseSpace:pTHatMax = 1.25 * high",
     "PhaseSpace:bias2Selection = on",
-    "PhaseSpace:bias2SelectionPow = 5.0",
+    "PhaseSpace:bias2SelectionPow = 4.5",
     "PhaseSpace:bias2SelectionRef = 1.0 * low",
 )
 PROCESSES: dict[str, Process] = {
