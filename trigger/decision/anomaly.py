@@ -33,6 +33,7 @@ RESOLUTION = 10
 """Background events that a threshold has to be set by; with fewer, its own uncertainty is a third of it and more."""
 _SCORE, _CUT = "score", "cut:"
 _ROUNDING = 1 + 1e-9  # sums of weights are rounded: a fraction that is reached exactly is not exceeded
+_STAGGER = 1e-12  # more than rounding, less than any event
 
 
 @dataclass(frozen=True)
@@ -246,7 +247,8 @@ def gain_over_cuts(
 
     The menu is the OR of all cuts, its thresholds set so that each cut alone has the same share of the background (as far
     as its steps allow) and their OR the fraction. Beside the score it has `1 - share` of the fraction, and the score's
-    threshold is set so that both together have all of it.
+    threshold is set so that both together have all of it. What is left when no event can be added for all cuts goes to the
+    first of them.
 
     Args:
         score: The score, shape `(rows,)`.
@@ -277,7 +279,8 @@ def gain_over_cuts(
         return known
     levels = {name: _levels(one, sample, fraction) for name, one in named.items()}
     passed = {name: one.accepted(sample, one.loosest(fraction)) for name, one in levels.items()}
-    menu = _menu([levels[name] for name in named if name != _SCORE], levels[_SCORE], sample, fraction)
+    parts = {name: levels[f"{_CUT}{name}"].staggered(at) for at, name in enumerate(cuts)}
+    menu = _menu(list(parts.values()), levels[_SCORE], sample, fraction)
     limit, room = menu.limit(fraction), menu.limit(fraction * (1 - share))
     bar = menu.bar(room, fraction)
     passed |= {"menu": menu.accepted(limit, None), "menu_and_score": menu.accepted(room, bar)}
@@ -290,8 +293,7 @@ def gain_over_cuts(
         },
         thresholds={name: one.threshold(one.loosest(fraction)[0]) for name, one in levels.items()},
         menu_thresholds={
-            name: levels[f"{_CUT}{name}"].threshold(np.searchsorted(levels[f"{_CUT}{name}"].above[0], limit[0]) - 1)
-            for name in cuts
+            name: one.threshold(np.searchsorted(one.above[0], limit[0]) - 1) for name, one in parts.items()
         },
         signals={
             signal: _gain(
@@ -441,6 +443,13 @@ class _Levels:
         return np.stack([
             sample.share(name, self.depth[rows] <= levels[:, None]) for name, rows in sample.signals.items()
         ])  # fmt: skip
+
+    def staggered(self, place: int) -> _Levels:
+        """Shares a trifle larger, by its place among the cuts of a menu, so that no two cuts have equal ones.
+
+        Else the menu could go on only by an event of every cut at once, and be short of its fraction by nearly as many.
+        """
+        return replace(self, above=self.above * (1 + place * _STAGGER))
 
 
 def _levels(score: Scores, sample: _Sample, fraction: float = 1.0) -> _Levels:
