@@ -286,6 +286,6 @@ def _position(
 def _scale(codes: NDArray[np.float64], wanted: FixedPoint) -> float:
     if len(codes) == 0:
         return 1.0
-    largest = np.quantile(codes, 1 - _CLIPPED, method="lower")
+    largest = np.quantile(codes, 1 - _CLIPPED, method="higher")
     room = wanted.max_code * wanted.step
     return float(2.0 ** min(0, np.floor(np.log2(room / largest))))
