@@ -29,8 +29,9 @@ class Multiplications:
         layer: Its name.
         weights: How many weights there are.
         nonzero: How many are not 0.
+        positions: To how many pixels or particles each is applied.
         bit_operations: Sum over the weights of their bits between the first and the last that is set, times the input's bits,
-            times the particles that each weight is applied to.
+            times the positions.
         weight: Format of the weights.
         source: Format of the inputs.
     """
@@ -38,6 +39,7 @@ class Multiplications:
     layer: str
     weights: int
     nonzero: int
+    positions: int
     bit_operations: int
     weight: FixedPoint
     source: FixedPoint
@@ -51,7 +53,6 @@ def multiplications(project: FirmwareProject) -> tuple[Multiplications, ...]:
     """
     firmware = project.folder / "firmware"
     types = typedefs((firmware / "defines.h").read_text(encoding="utf-8"))
-    source = project.manifest.inputs.fixed_point
     found = []
     for layer in cpp.layers(project)[0]:
         name = next((one for one in layer.arguments if re.fullmatch(r"w\d+", one)), None)
@@ -59,9 +60,9 @@ def multiplications(project: FirmwareProject) -> tuple[Multiplications, ...]:
             codes, form = _weights((firmware / "weights" / f"{name}.h").read_text(encoding="utf-8"), types, name)
             bias = f"b{name[1:]}"
             neurons = len(_weights((firmware / "weights" / f"{bias}.h").read_text(encoding="utf-8"), types, bias)[0])
-            bits = sum(_enclosed(code) for code in codes) * source.width * (layer.size // neurons)
-            found.append(Multiplications(layer.name, len(codes), sum(code != 0 for code in codes), bits, form, source))
-        source = layer.form
+            positions, nonzero = layer.size // neurons, sum(code != 0 for code in codes)
+            bits = sum(_enclosed(code) for code in codes) * layer.source.width * positions
+            found.append(Multiplications(layer.name, len(codes), nonzero, positions, bits, form, layer.source))
     return tuple(found)
 
 
@@ -80,13 +81,22 @@ def _enclosed(code: int) -> int:
     return size.bit_length() - ((size & -size).bit_length() - 1) if size else 0
 
 
+def streaming(project: FirmwareProject) -> str:
+    """Least interval of a streamed design: a word enters every clock, and no layer takes two events at once."""
+    words = project.manifest.inputs.words
+    least = f"at least {words:,} clocks ({words * project.target.clock_ns:g} ns) apart"
+    return f"an event comes in {words:,} words, one a clock: {least}"
+
+
 def estimate(project: FirmwareProject) -> SynthesisReport:
     """Look-up tables and registers of the Verilog as alkaid counts them; bit operations in the notes."""
-    rtl = project.manifest.rtl
-    bits = sum(layer.bit_operations for layer in multiplications(project))
-    notes = [
-        f"{bits:,} effective bit operations: about LUT + 55 DSP of an unrolled design by HLS; its error is not published"
-    ]
+    rtl, streamed = project.manifest.rtl, project.target.backend.io == "stream"
+    # A streamed layer has one circuit for each weight, which the pixels go through one after the other.
+    bits = sum(layer.bit_operations // (layer.positions if streamed else 1) for layer in multiplications(project))
+    what = "of its multipliers, lines and FIFOs aside" if streamed else "of an unrolled design by HLS"
+    notes = [f"{bits:,} effective bit operations: about LUT + 55 DSP {what}; its error is not published"]
+    if streamed:
+        notes.append(f"{streaming(project)}; the latency is not known before C synthesis")
     if rtl is not None:
         notes.insert(0, f"look-up tables by alkaid's cost, mean error {100 * COST_ERROR:g} % on twenty routed designs")
     used = Resources() if rtl is None else Resources(lut=round(rtl.cost), ff=rtl.registers)

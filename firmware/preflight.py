@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from math import ceil
 from typing import Literal
 
 from firmware.device import Device, find_device
-from firmware.estimates import Multiplications, estimate, multiplications
+from firmware.estimates import Multiplications, estimate, multiplications, streaming
 from firmware.project import FirmwareProject
+from trigger.lhc import CROSSING_NS
 
 UNROLLED = 4096
 """Elements of an array that is split completely: more is refused by Vivado HLS and slow in Vitis HLS (UG902, UG1399)."""
@@ -39,7 +41,8 @@ def preflight(project: FirmwareProject, design: Literal["cpp", "rtl"] = "cpp") -
     device = find_device(project.target.part)
     layers = multiplications(project)
     of_hls = (*_unrolling(project, layers), *_reuse(project, layers), *_widths(project, device, layers))
-    return (*(of_hls if design == "cpp" else ()), *_pins(project, device), *_size(project, device, design == "rtl"))
+    of_both = (*_interval(project), *_pins(project, device), *_size(project, device, design == "rtl"))
+    return (*(of_hls if design == "cpp" else ()), *of_both)
 
 
 def _unrolling(project: FirmwareProject, layers: tuple[Multiplications, ...]) -> list[Finding]:
@@ -92,9 +95,21 @@ def _widths(project: FirmwareProject, device: Device, layers: tuple[Multiplicati
     return found
 
 
+def _interval(project: FirmwareProject) -> list[Finding]:
+    """Whether a stream can take an event from every bunch crossing."""
+    words, clock_ns = project.manifest.inputs.words, project.target.clock_ns
+    if project.manifest.inputs.word is None or words * clock_ns <= CROSSING_NS:
+        return []
+    copies = ceil(words * clock_ns / CROSSING_NS)
+    return [Finding(
+        False, "interval", f"{streaming(project)}, more than a bunch crossing of {CROSSING_NS:.3f} ns: events of every crossing "
+        f"take {copies:,} copies of the design or more, in turn",
+    )]  # fmt: skip
+
+
 def _pins(project: FirmwareProject, device: Device) -> list[Finding]:
     ports = (project.manifest.inputs, project.manifest.outputs)
-    pins = sum(len(port.elements) * port.fixed_point.width for port in ports)
+    pins = sum((port.word or len(port.elements)) * port.fixed_point.width for port in ports)
     if device.pins is None or pins <= device.pins:
         return []
     return [Finding(

@@ -288,6 +288,7 @@ def convert(
         UnsupportedError: The network cannot be represented bit for bit.
         InputError: Network and contract do not fit each other.
     """
+    from firmware import unrolling
     from firmware.backends import hls, keras_layers, qkeras_layers, rtl
 
     if target.backend.types is None:
@@ -303,6 +304,8 @@ def convert(
         project = FirmwareProject.load(home)
         project.require_unedited()
         return project
+    if target.backend.without_verilog is None:
+        unrolling.require_unrollable(model, target)
     top = re.sub(r"\W", "_", name)
     if not re.match(r"[A-Za-z]", top) or top in RESERVED or re.fullmatch(r"logic\d+", top):  # alkaid's names of stages
         top = f"network_{top}"
