@@ -7,7 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from models.networks.autoencoder import Autoencoder
+from models.networks.convolution import Convolution
+from models.networks.deepsets import DeepSets
+from models.networks.interaction import Interaction
 from models.networks.mlp import Mlp
+from models.networks.student import Student
+from models.networks.variational import Variational
 from models.quantization import Quantization, representable
 from trigger import config
 from trigger.config import Format, Settings
@@ -18,7 +24,7 @@ from trigger.data.toy import ToyData
 from trigger.fixed_point import FixedPoint
 
 Data = PythiaData | RootData | TableData | ToyData
-Network = Mlp
+Network = Mlp | Convolution | DeepSets | Interaction | Autoencoder | Variational | Student
 """The networks that a recipe can name; another one is a file in `models/networks/` and a member here."""
 
 
@@ -57,6 +63,8 @@ class Training(Settings):
         patience: Epochs without a lower validation loss after which training stops; the best epoch's weights are kept.
         validation: Fraction of events to stop on.
         test: Fraction of events held out.
+        classes: What is trained on, the background of an anomaly detector; the other classes are its signals. All by
+            default.
     """
 
     epochs: int = Field(default=60, gt=0)
@@ -65,6 +73,7 @@ class Training(Settings):
     patience: int = Field(default=12, gt=0)
     validation: float = Field(default=0.15, gt=0, lt=1)
     test: float = Field(default=0.25, gt=0, lt=1)
+    classes: tuple[str, ...] | None = Field(default=None, min_length=1)
 
 
 class Requirements(Settings):
@@ -98,7 +107,7 @@ class Recipe(Settings):
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
     data: Annotated[Data, Field(discriminator="kind")]
     inputs: JetFeatureInputs
-    network: Network
+    network: Annotated[Network, Field(discriminator="kind")]
     quantization: Quantization
     training: Training = Training()
     requirements: Requirements = Requirements()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from models import layers
-from trigger.config import Settings
+from models.networks.purpose import Classifier
 from trigger.inputs.contract import InputSpec
 
 if TYPE_CHECKING:
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from models.quantization import Quantization
 
 
-class Mlp(Settings):
+class Mlp(Classifier):
     """Dense layers with rectifiers between them; the outputs are logits, the softmax stays outside the chip.
 
-    The default is the jet tagger of arXiv:1804.06913: 16 inputs, 64, 32 and 32 nodes, 5 outputs.
+    The default is the jet tagger of arXiv:1804.06913: 16 inputs, 64, 32 and 32 nodes, 5 outputs. Inputs of any shape are
+    taken as one row.
 
     Attributes:
         hidden: Nodes of each hidden layer.
@@ -32,10 +33,11 @@ class Mlp(Settings):
     hidden: tuple[Annotated[int, Field(gt=0)], ...] = (64, 32, 32)
 
     def build(self, contract: InputSpec, outputs: int, quantization: Quantization | None) -> keras.Model:
-        """The network, float where `quantization` is `None`."""
+        """The network for `outputs` classes, float where `quantization` is `None`."""
         import keras
 
         start, x = layers.inputs(contract, quantization)
+        x = layers.flat(x)
         for number, units in enumerate(self.hidden, 1):
             x = layers.dense(x, units, quantization, f"dense{number}")
             x = layers.relu(x, quantization, f"relu{number}")
