@@ -8,7 +8,8 @@ round ones where not:
   forward calorimeter has 12 more to 5.19; here it too has 72 in phi and no electromagnetic share.
 * Photons and electrons are electromagnetic. A hadron leaves nothing but its ionisation there (neglected) with probability
   1/3, and a uniform share of its energy otherwise: the crystals are 1.1 interaction lengths deep. Showers do not spread.
-* Energies have the stochastic and constant terms of the CMS card of Delphes. The stochastic part is a gamma distribution:
+* Energies have the stochastic and constant terms of the CMS card of Delphes, hadrons in the crystals those of hadrons. The
+  stochastic part is a gamma distribution:
   it is never negative, and the sum of smeared deposits is the smeared sum.
 * Tower ET is rounded to 0.5 GeV, and 0 below 0.5 GeV in either part. Towers do not saturate, objects do.
 * Missing and total energy are of towers of 3 GeV and more within |eta| < 3, HT of jets above 30 GeV within 2.5.
@@ -54,10 +55,9 @@ CELLS = 2 * ROWS * COLUMNS
 
 FIELD_TESLA, RADIUS_M, ENDCAP_M = 3.8, 1.29, 3.17
 """Solenoid field; radius of the barrel's and distance of the endcap's face."""
-STOCHASTIC = {"em": 0.11, "had": 1.50, "forward": 2.70}
-"""Of the resolution: sigma = S sqrt(E), in square roots of GeV."""
-CONSTANT = {"em": 0.008, "had": 0.05, "forward": 0.13}
-"""Of the resolution: sigma = C E."""
+_SHOWERS = ((EM, 0.11, 0.008), (EM, 1.50, 0.05), (HAD, 1.50, 0.05), (HAD, 2.70, 0.13))
+"""Photons and electrons, hadrons in the crystals, hadrons behind them, anything in the forward calorimeter: part, and S and C
+of the resolution sigma = S sqrt(E) (+) C E, in GeV."""
 IONISING = 1 / 3
 """Probability that a hadron does not shower in the crystals."""
 TOWER_THRESHOLD_GEV = 0.5
@@ -79,9 +79,9 @@ class Signals:
     """What single collisions leave in the detector, sparse.
 
     Attributes:
-        cell_offsets: Collision `c` has the cells `cell_offsets[c]` to `cell_offsets[c + 1]`, shape `(collisions + 1,)`.
-        cell: Index of each cell below `CELLS`.
-        et_gev: Transverse energy in it.
+        cell_offsets: Collision `c` has the deposits `cell_offsets[c]` to `cell_offsets[c + 1]`, shape `(collisions + 1,)`.
+        cell: Index of each deposit's cell, below `CELLS`; one cell may have two deposits.
+        et_gev: Transverse energy of each deposit.
         muon_offsets: The same of muon candidates.
         muon: Candidates: pT in GeV, eta, phi, probability of being a muon, smallest share of the pT that it carries; shape
             `(candidates, 5)`.
@@ -166,27 +166,23 @@ def _deposits(
     column = np.searchsorted(ETA_EDGES, eta, side="right") - 1
     row = np.floor(np.mod(phi, 2 * np.pi) / (2 * np.pi / ROWS)).astype(np.int64) % ROWS
     central = (column >= CENTRAL.start) & (column < CENTRAL.stop)
-    electromagnetic = (particles.kind == PHOTON) | (particles.kind == ELECTRON)
+    light = central & ((particles.kind == PHOTON) | (particles.kind == ELECTRON))
     showers = generator.random(len(eta)) >= IONISING
-    share = np.where(electromagnetic, 1.0, np.where(showers, generator.random(len(eta)), 0.0)) * central
-    tower = row * COLUMNS + column
-    key = np.concatenate([(particles.event * 2 + part) * (ROWS * COLUMNS) + tower for part in (EM, HAD)])
+    share = np.where(showers, generator.random(len(eta)), 0.0) * (central & ~light)
+    shares = np.stack([light, share, (central & ~light) - share, ~central])  # rows as in _SHOWERS
+    source, particle = np.nonzero(shares)
+    key = ((particles.event[particle] * len(_SHOWERS) + source) * ROWS + row[particle]) * COLUMNS + column[particle]
     keys, place = np.unique(key, return_inverse=True)
-    energy = np.bincount(place, np.concatenate([share, 1 - share]) * np.tile(particles.energy, 2), minlength=len(keys))
-    event, cell = np.divmod(keys, CELLS)
-    column = cell % COLUMNS
-    kind = np.where((column < CENTRAL.start) | (column >= CENTRAL.stop), 2, cell // (ROWS * COLUMNS))
-    stochastic = np.array(list(STOCHASTIC.values()))[kind]
-    constant = np.array(list(CONSTANT.values()))[kind]
+    energy = np.bincount(place, shares[source, particle] * particles.energy[particle], minlength=len(keys))
+    rest, tower = np.divmod(keys, ROWS * COLUMNS)
+    event, source = np.divmod(rest, len(_SHOWERS))
+    part, stochastic, constant = (column[source] for column in map(np.array, zip(*_SHOWERS, strict=True)))
     measured = generator.gamma(energy / stochastic**2, stochastic**2)
     measured *= np.maximum(1 + constant * generator.standard_normal(len(keys)), 0)
-    et = measured / np.cosh(ETA_CENTRES[column])
+    et = (measured / np.cosh(ETA_CENTRES[tower % COLUMNS])).astype(np.float32)
     kept = et > 1e-3  # most soft hadrons leave nothing
-    return (
-        np.searchsorted(event[kept], np.arange(collisions + 1)),
-        cell[kept].astype(np.int32),
-        et[kept].astype(np.float32),
-    )
+    cell = (part * (ROWS * COLUMNS) + tower).astype(np.int32)
+    return np.searchsorted(event[kept], np.arange(collisions + 1)), cell[kept], et[kept]
 
 
 def _muon_candidates(
@@ -340,7 +336,7 @@ def _local_maxima(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Crossing, row and column of the seeds that are the largest of `width` x `width` towers; the first of equal ones."""
     event, row, column = np.nonzero(seeds)
-    around = _around(grid, event, row, column, width).reshape(len(event), -1)
+    around = _around(grid, event, row, column, width).reshape(len(event), width * width)
     middle = width * width // 2
     centre = around[:, middle, None]
     largest = (around[:, :middle] < centre).all(axis=1) & (around[:, middle + 1 :] <= centre).all(axis=1)
