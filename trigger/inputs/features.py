@@ -74,7 +74,9 @@ def jet_features(jets: JetDataset, names: tuple[str, ...] = tuple(JET_FEATURES),
     with ThreadPoolExecutor(workers) as pool:
         tables = list(pool.map(_all_features, blocks))
     values = np.stack([np.concatenate([table[name] for table in tables]) for name in names], axis=1)
-    return FeatureDataset(values, tuple(names), jets.labels, jets.class_names, jets.weights, jets.events, jets.origin)
+    return FeatureDataset(
+        values, tuple(names), jets.labels, jets.class_names, jets.weights, jets.events, jets.origin, jets.target
+    )
 
 
 def _all_features(constituents: Any) -> dict[str, NDArray[np.float64]]:
