@@ -51,8 +51,9 @@ def test_contract_subtracts_whole_numbers_and_shifts(events):
     assert len(kinds) == 3 + 9
     assert all(len(scaling) == 1 for scaling in kinds.values()), "inputs of one kind share offset and shift"
     assert kinds["met_eta"] == {(0.0, 1.0)}
-    # By hand, for the pT of jets.
+    # By hand, for the pT of the jets that are there.
     pt = np.concatenate([table.column(f"jet{k}_pt") for k in range(10)])
+    pt = pt[pt > 0]
     ((offset, scale),) = kinds["jets_pt"]
     assert offset == round(pt.mean())
     assert 2**-0.5 <= pt.std() * scale <= 2**0.5

@@ -60,7 +60,7 @@ class EventObjectInputs(Settings):
         return _table(np.concatenate([met, *objects], axis=1), tuple(OBJECT_INPUTS), sample)
 
     def contract(self, learn: FeatureDataset) -> InputSpec:
-        """Offset and shift of each kind from the training events.
+        """Offset and shift of each kind, from the objects that are there in the training events.
 
         Raises:
             InputError: The table is another one, or no event has an object of some kind.
@@ -69,7 +69,8 @@ class EventObjectInputs(Settings):
             raise InputError(f"eta has a sign, {self.format} has none; right would be ap_fixed<...>")
         _require_columns(learn, tuple(OBJECT_INPUTS))
         require_objects(learn)
-        return _shifted(learn, OBJECT_INPUTS, self.format, None)
+        there = np.repeat(learn.values[:, :: len(_FIELDS)] > 0, len(_FIELDS), axis=1)
+        return _shifted(learn, there, OBJECT_INPUTS, self.format, None)
 
 
 class RegionInputs(Settings):
@@ -106,7 +107,9 @@ class RegionInputs(Settings):
         _require_columns(learn, names)
         if not learn.values.any():
             raise InputError(f"no calorimeter region has any energy in {len(learn)} events")
-        return _shifted(learn, dict.fromkeys(names, ("region", f"{PT_STEP_GEV} GeV")), self.format, (*REGIONS, 1))
+        everywhere = np.ones(learn.values.shape, dtype=bool)
+        units = dict.fromkeys(names, ("region", f"{PT_STEP_GEV} GeV"))
+        return _shifted(learn, everywhere, units, self.format, (*REGIONS, 1))
 
 
 def region_names() -> tuple[str, ...]:
@@ -166,17 +169,23 @@ def _require_columns(table: FeatureDataset, names: tuple[str, ...]) -> None:
 
 
 def _shifted(
-    learn: FeatureDataset, inputs: dict[str, tuple[str, str]], wire: Format, shape: tuple[int, ...] | None
-) -> InputSpec:
+    learn: FeatureDataset, there: NDArray[np.bool_], inputs: dict[str, tuple[str, str]], wire: Format,
+    shape: tuple[int, ...] | None,
+) -> InputSpec:  # fmt: skip
     """The contract that brings every kind near mean 0 and standard deviation 1 by a whole number and a power of two.
 
+    Only values that are `there` count: most events have no muon, and with their zeros a muon would be far off the scale.
     A kind that never varies gets scale 1. With an unsigned format nothing is subtracted, because what is below 0 would be lost.
     """
     kinds = np.array([kind for kind, _ in inputs.values()])
     scaling: dict[str, tuple[float, float]] = {}
     for kind in dict.fromkeys(kinds.tolist()):
-        values = learn.values[:, kinds == kind]
-        weights = np.broadcast_to(learn.weights[:, None], values.shape)
+        chosen = there[:, kinds == kind] & (learn.weights > 0)[:, None]
+        values = learn.values[:, kinds == kind][chosen]
+        if values.size == 0:
+            scaling[kind] = (0.0, 1.0)
+            continue
+        weights = np.broadcast_to(learn.weights[:, None], chosen.shape)[chosen]
         mean = float(np.average(values, weights=weights))
         variance = float(np.average((values - mean) ** 2, weights=weights))
         varies = values.min() < values.max()
