@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from firmware.backends import keras_layers, qkeras_layers
 from firmware.backends.keras_layers import Operation
+from firmware.circuit import Cast, Circuit
 from firmware.precision import from_hls4ml, kbi
 from firmware.scripts import LINES
 from firmware.target import HlsBackend, Io, Target
@@ -27,6 +28,10 @@ from trigger.fixed_point import FixedPoint
 
 if TYPE_CHECKING:
     import keras
+
+
+NOT_STREAMED = ("Dot", "Permute")
+"""Layers that hls4ml has no streamed function for."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +74,11 @@ def write(model: keras.Model, wire: FixedPoint, target: Target, top: str, folder
     backend = target.backend
     declared = None if backend.types is None else keras_layers.operations(model, backend.types)
     if declared is None:
-        qkeras_layers.check_network(model)
+        _check_saturation(qkeras_layers.circuit(model, wire))
         _register_handlers()
     _check_layer_names(model, backend)
+    if backend.io == "stream":
+        _check_streams(model)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -175,12 +182,40 @@ def _check_declared(graph: Any, declared: list[Operation]) -> None:
                 )
 
 
+def _check_saturation(circuit: Circuit) -> None:
+    """Refuse casts that saturate at a number finer than anything that they are given.
+
+    hls4ml gives such a cast no more fraction bits than what comes in has, and the narrower type saturates elsewhere: 15/16
+    instead of 31/32.
+    """
+    for step, (given, *_) in circuit.bounded():
+        if not isinstance(step, Cast):
+            continue
+        shift = step.form.fraction - step.source.fraction
+        ends = [(int(given.high.max()), step.form.max_code), (-int(given.low.min()), -step.form.min_code)]
+        if shift > 0 and any(reach << shift > end and end % (1 << shift) for reach, end in ends):
+            raise UnsupportedError(
+                f"layer {step.layer!r} saturates at {step.form.max_code * step.form.step:g}, with {step.form.fraction} fraction "
+                f"bits, and what comes in has {step.source.fraction}: hls4ml would saturate elsewhere; give the layer "
+                f"{step.source.fraction} fraction bits, or weights before it with {shift} more"
+            )
+
+
 def _check_layer_names(model: keras.Model, backend: HlsBackend) -> None:
     known = [layer.name for layer in model.layers]
     for name in backend.layers:
         if name not in known:
             raise InputError(
                 f"target: backend.layers names a layer {name!r} that is not there; nearest: {nearest(name, known)}"
+            )
+
+
+def _check_streams(model: keras.Model) -> None:
+    """hls4ml fails on these layers, or what it writes for them takes whole arrays and does not compile."""
+    for layer in model.layers:
+        if type(layer).__name__ in NOT_STREAMED:
+            raise UnsupportedError(
+                f"layer {layer.name!r}: a {type(layer).__name__} cannot be streamed by hls4ml; 'io: parallel' would be right"
             )
 
 

@@ -17,7 +17,7 @@ from firmware.precision import typedefs, words
 from firmware.preflight import preflight
 from firmware.project import FirmwareProject, convert
 from firmware.target import load_target
-from trigger.errors import InputError
+from trigger.errors import InputError, UnsupportedError
 from trigger.fixed_point import FixedPoint
 from trigger.inputs.contract import Input, InputSpec
 from trigger.verdict import Status
@@ -201,3 +201,26 @@ def test_what_is_not_known_is_not_said(streamed):
     (finding,) = [one for one in preflight(streamed) if one.subject == "interval"]
     assert not finding.fatal
     assert "more than a bunch crossing of 24.951 ns: events of every crossing take 5 copies" in finding.sentence
+
+
+@pytest.mark.parametrize("kind", ["Dot", "Permute"])
+def test_what_cannot_be_streamed(tmp_path, kind):
+    import keras
+    from qkeras import QActivation, quantized_bits
+
+    start = keras.Input((6, 2) if kind == "Permute" else (6,))
+    x = QActivation(quantized_bits(8, 3, alpha=1.0), name="cast")(start)
+    x = (
+        keras.layers.Permute((2, 1), name="last")(x)
+        if kind == "Permute"
+        else keras.layers.Dot(axes=1, name="last")([x, x])
+    )
+    size = 12 if kind == "Permute" else 6
+    contract = InputSpec(
+        inputs=tuple(Input(name=f"p{k}", format=WIRE) for k in range(size)),
+        outputs=tuple(f"y{k}" for k in range(12 if kind == "Permute" else 1)),
+        shape=(6, 2) if kind == "Permute" else None,
+    )
+    with pytest.raises(UnsupportedError, match=f"layer 'last': a {kind} cannot be streamed by hls4ml; 'io: parallel'"):
+        convert(keras.Model(start, x), contract, load_target("vu9p_stream"), "dot", tmp_path)
+    assert not list(tmp_path.iterdir())
