@@ -2,6 +2,7 @@
 
 This is our own reading of a network, independent of the libraries that write firmware. Every step can be called on codes
 (int64, nothing is rounded that is not said to be) and can say which interval its outputs lie in, given that of its inputs.
+A convolution is a `Gather` of patches and a `Dense` on each of them; pooling is a `Gather` and a `Max` or a `Sum`.
 
 References:
     Interval arithmetic: R. E. Moore, R. B. Kearfott, M. J. Cloud, doi:10.1137/1.9780898717716.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,8 @@ from trigger.fixed_point import MAX_WIDTH, Codes, FixedPoint, Overflow, Rounding
 CARRIED = MAX_WIDTH - 1
 """Bits of the largest sum, without the sign, that formats and int64 carry with certainty."""
 _BLOCK = 4096
+_NUMBERS = 1 << 22
+"""Numbers of one tensor held at once."""
 _PRODUCTS = 1 << 22
 """Products held at once where each of them is cast."""
 
@@ -382,7 +386,7 @@ class Sum:
     fraction: int
 
     def __call__(self, codes: Codes) -> Codes:
-        """The sums, shape `(events, channels)`."""
+        """The sums, shape `(events, ...)` without the first axis."""
         result: Codes = codes.sum(axis=1)
         return result
 
@@ -390,6 +394,23 @@ class Sum:
         """All entries at the same end."""
         carried(self.layer, len(given.low) * given.largest)
         return Bounds(given.low.sum(axis=0), given.high.sum(axis=0))
+
+
+@dataclass(frozen=True)
+class Max:
+    """The largest over the first axis of an event."""
+
+    layer: str
+    fraction: int
+
+    def __call__(self, codes: Codes) -> Codes:
+        """The largest codes, shape `(events, ...)` without the first axis."""
+        result: Codes = codes.max(axis=1)
+        return result
+
+    def bounds(self, given: Bounds) -> Bounds:
+        """The largest of either end."""
+        return Bounds(given.low.max(axis=0), given.high.max(axis=0))
 
 
 @dataclass(frozen=True)
@@ -410,58 +431,235 @@ class Shape:
         return Bounds(given.low.reshape(self.shape), given.high.reshape(self.shape))
 
 
-Step = Cast | Dense | Accumulate | Scale | Relu | Table | Softmax | Sum | Shape
+@dataclass(frozen=True, eq=False)
+class Gather:
+    """Numbers picked from anywhere in an event, any of them any number of times: patches, windows, exchanged axes.
+
+    Attributes:
+        layer: Name of the layer.
+        index: Place of each in the flattened event, in the shape of the result; -1 for a 0 of the padding.
+        fraction: Fraction bits, as given.
+    """
+
+    layer: str
+    index: NDArray[np.int64]
+    fraction: int
+
+    def __call__(self, codes: Codes) -> Codes:
+        """The numbers, shape `(events, *index.shape)`."""
+        flat = codes.reshape(len(codes), -1)
+        if self.padded:
+            flat = np.concatenate([flat, np.zeros((len(flat), 1), dtype=flat.dtype)], axis=1)
+        picked: Codes = flat[:, self.index]
+        return picked
+
+    @property
+    def padded(self) -> bool:
+        """Whether there is a 0 among them that is not of the event."""
+        return bool((self.index < 0).any())
+
+    def bounds(self, given: Bounds) -> Bounds:
+        """Each with its own bounds."""
+        return Bounds(self(given.low[None])[0], self(given.high[None])[0])
+
+
+@dataclass(frozen=True)
+class Add:
+    """Sums and differences of tensors of one shape, nothing rounded.
+
+    Attributes:
+        layer: Name of the layer.
+        signs: 1 or -1 for each tensor.
+        shifts: Bits by which each is shifted up, so that the binary points are in line.
+        fraction: Fraction bits of the result.
+    """
+
+    layer: str
+    signs: tuple[int, ...]
+    shifts: tuple[int, ...]
+    fraction: int
+
+    def __call__(self, *given: Codes) -> Codes:
+        """The sums."""
+        terms = [sign * (codes << shift) for codes, sign, shift in zip(given, self.signs, self.shifts, strict=True)]
+        result: Codes = np.sum(terms, axis=0)
+        return result
+
+    def bounds(self, *given: Bounds) -> Bounds:
+        """Every term at its own worst end."""
+        carried(self.layer, sum(one.largest << shift for one, shift in zip(given, self.shifts, strict=True)))
+        ends = [
+            (one.low << shift, one.high << shift) if sign > 0 else (-(one.high << shift), -(one.low << shift))
+            for one, sign, shift in zip(given, self.signs, self.shifts, strict=True)
+        ]
+        return Bounds(np.sum([low for low, _ in ends], axis=0), np.sum([high for _, high in ends], axis=0))
+
+
+@dataclass(frozen=True)
+class Multiply:
+    """Products of two tensors of one shape, nothing rounded; of one tensor with itself, which is never negative.
+
+    Attributes:
+        layer: Name of the layer.
+        square: Whether there is one tensor.
+        fraction: Fraction bits of the products.
+    """
+
+    layer: str
+    square: bool
+    fraction: int
+
+    def __call__(self, *given: Codes) -> Codes:
+        """The products."""
+        result: Codes = given[0] * given[-1]
+        return result
+
+    def bounds(self, *given: Bounds) -> Bounds:
+        """The least and the greatest product of ends."""
+        one, other = given[0], given[-1]
+        carried(self.layer, one.largest * other.largest)
+        if self.square:
+            ends = np.stack([one.low**2, one.high**2, np.clip(0, one.low, one.high) ** 2])
+        else:
+            ends = np.stack([a * b for a in (one.low, one.high) for b in (other.low, other.high)])
+        return Bounds(ends.min(axis=0), ends.max(axis=0))
+
+
+@dataclass(frozen=True)
+class Concatenate:
+    """Tensors side by side.
+
+    Attributes:
+        layer: Name of the layer.
+        axis: Along which axis of an event.
+        shifts: Bits by which each is shifted up, so that the binary points are in line.
+        fraction: Fraction bits of the result.
+    """
+
+    layer: str
+    axis: int
+    shifts: tuple[int, ...]
+    fraction: int
+
+    def __call__(self, *given: Codes) -> Codes:
+        """All of them."""
+        return np.concatenate([one << up for one, up in zip(given, self.shifts, strict=True)], axis=self.axis + 1)
+
+    def bounds(self, *given: Bounds) -> Bounds:
+        """All of their bounds."""
+        low, high = (self(*(getattr(one, end)[None] for one in given))[0] for end in ("low", "high"))
+        return Bounds(low, high)
+
+
+Step = (
+    Cast
+    | Dense
+    | Accumulate
+    | Scale
+    | Relu
+    | Table
+    | Softmax
+    | Sum
+    | Max
+    | Shape
+    | Gather
+    | Add
+    | Multiply
+    | Concatenate
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Circuit:
     """A network as steps on integers.
 
+    Tensors are numbered: 0 is the input, `k + 1` is what step `k` gives.
+
     Attributes:
         shape: Of an event at the input.
         wire: Format of the input codes.
-        steps: From input to output.
+        steps: From input to output; each reads what was there before it.
+        reads: The tensors that each step reads; by default each reads what the one before it gives.
     """
 
     shape: tuple[int, ...]
     wire: FixedPoint
     steps: tuple[Step, ...]
+    reads: tuple[tuple[int, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.reads:
+            object.__setattr__(self, "reads", tuple((number,) for number in range(len(self.steps))))
+        assert all(max(read) <= number for number, read in enumerate(self.reads))
 
     @property
     def fraction(self) -> int:
         """Fraction bits of the outputs."""
         return self.steps[-1].fraction
 
-    @property
+    @cached_property
     def output_shape(self) -> tuple[int, ...]:
         """Shape of an event at the output."""
-        whole = np.zeros(self.shape, dtype=np.int64)
-        return self(whole.reshape(1, -1)).shape[1:]
+        return self.bounds()[-1].low.shape
 
-    def walk(self, codes: Codes) -> Iterator[tuple[Step, Codes]]:
-        """Every step with its output codes, shape `(events, ...)`."""
-        x = codes.reshape(-1, *self.shape)
-        for step in self.steps:
-            x = step(x)
-            yield step, x
+    @cached_property
+    def readers(self) -> tuple[tuple[int, ...], ...]:
+        """For each tensor the steps that read it."""
+        return tuple(
+            tuple(number for number, read in enumerate(self.reads) if tensor in read)
+            for tensor in range(len(self.steps) + 1)
+        )
+
+    def following(self, number: int) -> list[int]:
+        """The steps after one, as long as each is the only one that reads what the last one gives, and nothing else."""
+        found: list[int] = []
+        while len(self.readers[number + 1]) == 1 and len(self.reads[self.readers[number + 1][0]]) == 1:
+            (number,) = self.readers[number + 1]
+            found.append(number)
+        return found
+
+    def walk(self, codes: Codes) -> Iterator[tuple[Step, tuple[Codes, ...], Codes]]:
+        """Every step with the codes that it reads and those that it gives, each of shape `(events, ...)`."""
+        tensors: dict[int, Codes] = {0: codes.reshape(-1, *self.shape)}
+        for number, (step, read) in enumerate(zip(self.steps, self.reads, strict=True)):
+            given = tuple(tensors[one] for one in read)
+            tensors[number + 1] = step(*given)
+            yield step, given, tensors[number + 1]
+            for one in read:  # what nobody reads any more need not be kept
+                if self.readers[one][-1] == number:
+                    tensors.pop(one, None)
 
     def __call__(self, codes: Codes) -> Codes:
         """Codes of the outputs, shape `(events, outputs)`, with `fraction` bits right of the point."""
         parts = []
-        for start in range(0, max(len(codes), 1), _BLOCK):
-            block = codes[start : start + _BLOCK].reshape(-1, *self.shape)
-            for step in self.steps:
-                block = step(block)
-            parts.append(block.reshape(len(block), int(np.prod(block.shape[1:]))))
+        for start in range(0, max(len(codes), 1), self.block):
+            *_, (_, _, out) = self.walk(codes[start : start + self.block])
+            parts.append(out.reshape(len(out), int(np.prod(out.shape[1:]))))
         return np.concatenate(parts)
 
+    @cached_property
+    def block(self) -> int:
+        """Events that are computed at once."""
+        widest = max(bounds.low.size for bounds in self.bounds())
+        return max(64, min(_BLOCK, _NUMBERS // widest))
+
     def bounds(self) -> list[Bounds]:
-        """What goes into the first step, and what comes out of each step, for any input codes."""
+        """Of every tensor, for any input codes."""
+        return self._bounds
+
+    @cached_property
+    def _bounds(self) -> list[Bounds]:
         whole = np.full(self.shape, self.wire.min_code, dtype=np.int64)
         found = [Bounds(whole, np.full(self.shape, self.wire.max_code, dtype=np.int64))]
-        for step in self.steps:
-            found.append(step.bounds(found[-1]))
+        for step, read in zip(self.steps, self.reads, strict=True):
+            found.append(step.bounds(*(found[one] for one in read)))
         return found
+
+    def bounded(self) -> Iterator[tuple[Step, tuple[Bounds, ...]]]:
+        """Every step with the bounds of what it reads."""
+        found = self.bounds()
+        for step, read in zip(self.steps, self.reads, strict=True):
+            yield step, tuple(found[one] for one in read)
 
     def to_port(self, codes: Codes, port: FixedPoint) -> Codes:
         """Outputs as codes of the firmware's output format.

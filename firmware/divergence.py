@@ -111,7 +111,7 @@ def first_difference(
         event, channel = (int(one) for one in np.argwhere(wrong)[0])
         steps, counts = np.unique((tap.codes - want)[wrong], return_counts=True)
         order = np.argsort(-counts)[:_SHOWN]
-        before = taps[index - 1].layer if index else None
+        before = [one.layer for one in taps[:index]]
         found = tuple(explain(circuit, codes, before, tap)) if causes else ()
         return Divergence(
             engine, vectors, tap.name, event, channel, int(want[event, channel]), int(tap.codes[event, channel]),
@@ -123,7 +123,7 @@ def first_difference(
 def expected_codes(circuit: Circuit, codes: Codes, taps: list[Tap]) -> list[Codes]:
     """The circuit's own codes at the taps, in their fractions."""
     found: dict[str, tuple[int, Codes]] = {INPUT: (circuit.wire.fraction, codes)}
-    for step, out in circuit.walk(codes):
+    for step, _, out in circuit.walk(codes):
         found[step.layer] = (step.fraction, out.reshape(len(out), int(np.prod(out.shape[1:]))))
     expected = []
     for tap in taps:
@@ -135,36 +135,33 @@ def expected_codes(circuit: Circuit, codes: Codes, taps: list[Tap]) -> list[Code
     return expected
 
 
-def explain(circuit: Circuit, codes: Codes, before: str | None, tap: Tap) -> Iterator[str]:
-    """Changes of the steps between two taps that give the engine's codes."""
-    some = codes[:_EVENTS]
+def explain(circuit: Circuit, codes: Codes, before: list[str], tap: Tap) -> Iterator[str]:
+    """Changes of the steps between a tap and those before it that give the engine's codes."""
     wanted = tap.codes[:_EVENTS]
-    names = [step.layer for step in circuit.steps]
-    last = len(names) - 1 - names[::-1].index(tap.layer) if tap.layer in names else -1
-    start = 0 if before in (None, INPUT) else len(names) - names[::-1].index(before)
-    x = some.reshape(-1, *circuit.shape)
-    for step in circuit.steps[:start]:
-        x = step(x)
-    steps = circuit.steps[start : last + 1]
+    last = {step.layer: number for number, step in enumerate(circuit.steps)}
+    end = last.get(tap.layer, -1)
+    start = max((last[name] + 1 for name in before if name != INPUT and last[name] < end), default=0)
+    tensors = [codes[:_EVENTS].reshape(-1, *circuit.shape)]
+    for step, read in zip(circuit.steps[: end + 1], circuit.reads, strict=False):
+        tensors.append(step(*(tensors[one] for one in read)))
 
-    def gives(changed: tuple[Step, ...]) -> bool:
-        y = x
-        for step in changed:
-            y = step(y)
-        shift = tap.fraction - changed[-1].fraction
-        y = y.reshape(len(y), -1)
+    def gives(at: int, changed: Step) -> bool:
+        made = {at + 1: changed(*(tensors[one] for one in circuit.reads[at]))}
+        for number in range(at + 1, end + 1):
+            made[number + 1] = circuit.steps[number](*(made.get(one, tensors[one]) for one in circuit.reads[number]))
+        shift = tap.fraction - (changed if at == end else circuit.steps[end]).fraction
+        y = made[end + 1].reshape(len(wanted), -1)
         aligned = y << shift if shift >= 0 else y >> -shift
         return bool(np.array_equal(aligned, wanted))
 
-    before_step = x
-    for index, step in enumerate(steps):
-        for text, made in _changes(step, before_step, wanted, steps[index + 1 :]):
+    for number in range(start, end + 1):
+        step, rest = circuit.steps[number], circuit.steps[number + 1 : end + 1]
+        for text, made in _changes(step, tensors[circuit.reads[number][0]], wanted, rest):
             try:
-                if gives((*steps[:index], made(), *steps[index + 1 :])):
-                    yield f"input cast, {text}" if start + index == 0 else text
+                if gives(number, made()):
+                    yield f"input cast, {text}" if number == 0 else text
             except InputError:
                 continue  # the change is no format at all
-        before_step = step(before_step)
 
 
 Change = tuple[str, Callable[[], Step]]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -401,16 +402,15 @@ def cpp_taps(truth: Truth, codes: Codes) -> list[Tap]:
 
 def taps_of(circuit: Circuit, traced: list[tuple[cpp.Layer, Codes]]) -> list[Tap]:
     """Layers of the C++ and what they are in the network: one may be a layer and the casts after it."""
-    names = [step.layer for step in circuit.steps]
+    last = {step.layer: number for number, step in enumerate(circuit.steps)}
     own = {layer.name for layer, _ in traced}
     taps = []
     for layer, found in traced:
-        if layer.name not in names:
+        if layer.name not in last:
             raise InputError(f"the C++ has a layer {layer.name!r} that the network has not")
-        last = len(names) - 1 - names[::-1].index(layer.name)
-        while last + 1 < len(names) and names[last + 1] not in own:
-            last += 1
-        taps.append(Tap(layer.name, names[last], layer.form.fraction, found))
+        names = [circuit.steps[number].layer for number in circuit.following(last[layer.name])]
+        merged = list(takewhile(lambda name: name not in own, names))
+        taps.append(Tap(layer.name, (merged or [layer.name])[-1], layer.form.fraction, found))
     return taps
 
 

@@ -25,19 +25,20 @@ def equivalent(circuit: Circuit, mutant: Mutant, accumulators: Mapping[str, Fixe
         mutant: The fault.
         accumulators: Declared type of each layer's accumulator.
     """
-    bounds = circuit.bounds()
+    given = [read[0] for _, read in circuit.bounded()]
     number = next((k for k, step in enumerate(circuit.steps) if step.layer == mutant.layer), None)
     if number is None:
         return None
     step = circuit.steps[number]
     if mutant.kind in TYPES:
-        at = next((k for k, one in enumerate(circuit.steps[number:], number) if isinstance(one, Cast)), None)
-        return None if at is None else _same_cast(circuit, at, bounds[at], mutant)
+        chain = [number, *circuit.following(number)]
+        at = next((k for k in chain if isinstance(circuit.steps[k], Cast)), None)
+        return None if at is None else _same_cast(circuit, at, given[at], mutant)
     match step:
         case Dense() if mutant.kind in (Kind.WEIGHT, Kind.BIAS):
-            return _dead_sum(circuit, number, bounds[number], mutant, accumulators.get(step.layer))
+            return _dead_sum(circuit, number, given[number], mutant, accumulators.get(step.layer))
         case Table() if mutant.kind is Kind.TABLE:
-            first, last = step.index(bounds[number].low).min(), step.index(bounds[number].high).max()
+            first, last = step.index(given[number].low).min(), step.index(given[number].high).max()
             entry = mutant.index[0]
             return None if first <= entry <= last else f"entry {entry} is never looked up: only {first} to {last} are"
         case _:
@@ -55,8 +56,9 @@ def _dead_sum(
         and given.low[..., mutant.index[0]].min() == 0 == given.high[..., mutant.index[0]].max()
     ):
         return f"input {mutant.index[0]} of the layer is always 0"
-    casts = list(takewhile(lambda one: isinstance(one, Cast), circuit.steps[number + 1 :]))
-    after = circuit.steps[number + 1 + len(casts) :][:1]
+    chain = [circuit.steps[one] for one in circuit.following(number)]
+    casts = list(takewhile(lambda one: isinstance(one, Cast), chain))
+    after = chain[len(casts) :][:1]
     if after and isinstance(after[0], Dense) and not after[0].kernel[channel].any():
         return f"nothing reads neuron {channel}"
     if accumulator is not None and _beyond(circuit, number, mutant, accumulator):
@@ -84,11 +86,17 @@ def _dead_sum(
 def _beyond(circuit: Circuit, number: int, mutant: Mutant, accumulator: FixedPoint) -> bool:
     """Whether whatever the fault adds is a multiple of what the accumulator wraps by."""
     assert mutant.form is not None
-    before = circuit.steps[number - 1].fraction if number else circuit.wire.fraction
+    before = _fraction_before(circuit, number)
     unit = mutant.change * 2.0 ** (
         accumulator.fraction - mutant.form.fraction - (before if mutant.kind is Kind.WEIGHT else 0)
     )
     return accumulator.overflow is Overflow.WRAP and unit.is_integer() and int(unit) % (1 << accumulator.width) == 0
+
+
+def _fraction_before(circuit: Circuit, number: int) -> int:
+    """Fraction bits of what a step is given."""
+    (source,) = circuit.reads[number]
+    return circuit.steps[source - 1].fraction if source else circuit.wire.fraction
 
 
 def _with_fault(circuit: Circuit, number: int, mutant: Mutant) -> Dense | None:
@@ -96,7 +104,7 @@ def _with_fault(circuit: Circuit, number: int, mutant: Mutant) -> Dense | None:
     step = circuit.steps[number]
     assert isinstance(step, Dense)
     assert mutant.form is not None
-    before = circuit.steps[number - 1].fraction if number else circuit.wire.fraction
+    before = _fraction_before(circuit, number)
     change = mutant.change * 2.0 ** (
         step.fraction - mutant.form.fraction - (before if mutant.kind is Kind.WEIGHT else 0)
     )
@@ -112,7 +120,8 @@ def _with_fault(circuit: Circuit, number: int, mutant: Mutant) -> Dense | None:
 
 def _same_cast(circuit: Circuit, at: int, reach: Bounds, mutant: Mutant) -> str | None:
     """All codes that can come, enumerated; sums are multiples of what their weights have in common, off the bias."""
-    cast, before = circuit.steps[at], circuit.steps[at - 1] if at else None
+    cast, source = circuit.steps[at], circuit.reads[at][0]
+    before = circuit.steps[source - 1] if source else None
     assert isinstance(cast, Cast)
     assert mutant.form is not None
     changed = replace(cast, form=mutant.form)

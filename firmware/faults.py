@@ -161,11 +161,7 @@ def _table_sites(truth: Truth, generator: np.random.Generator) -> Iterator[Mutan
     """
     path = "firmware/nnet_utils/nnet_activation.h"
     text = (truth.project.folder / path).read_text(encoding="utf-8")
-    tables = [
-        (step, given)
-        for step, given in zip(truth.circuit.steps, truth.circuit.bounds(), strict=False)
-        if isinstance(step, Table)
-    ]
+    tables = [(step, given) for step, (given, *_) in truth.circuit.bounded() if isinstance(step, Table)]
     for function in dict.fromkeys(step.function for step, _ in tables):
         sharing = [one for one in tables if one[0].function == function]
         step, given = sharing[0]

@@ -19,8 +19,6 @@ from trigger.errors import InputError
 from trigger.fixed_point import MAX_WIDTH, Codes, FixedPoint, Overflow
 from trigger.verdict import Requirement, at_most, not_measured
 
-_BLOCK = 4096
-
 
 class Safety(StrEnum):
     """What is known of a node."""
@@ -98,7 +96,7 @@ def analyse(circuit: Circuit, declared: Mapping[str, FixedPoint]) -> tuple[Node,
         InputError: The sources declare no accumulator for a layer that adds.
     """
     nodes = []
-    for step, given in zip(circuit.steps, circuit.bounds(), strict=False):
+    for step, (given, *_) in circuit.bounded():
         match step:
             case Accumulate():
                 low, high, fits = step.exact(given)
@@ -126,10 +124,8 @@ def count(circuit: Circuit, nodes: tuple[Node, ...], codes: Codes) -> tuple[Node
         codes: Input codes, shape `(events, inputs)`.
     """
     found = {(node.layer, node.kind): node for node in nodes}
-    for start in range(0, len(codes), _BLOCK):
-        x = codes[start : start + _BLOCK].reshape(-1, *circuit.shape)
-        for step in circuit.steps:
-            given, x = x, step(x)
+    for start in range(0, len(codes), circuit.block):
+        for step, (given, *_), x in circuit.walk(codes[start : start + circuit.block]):
             kind = "cast" if isinstance(step, Cast) else "accumulator"
             node = found.get((step.layer, kind))
             if node is None:

@@ -15,6 +15,8 @@ from trigger.inputs.contract import InputSpec
 
 DISTINCT_OUTPUTS = 8
 """Different outputs that physics and random vectors must at least give."""
+_NUMBERS = 1 << 24
+"""Numbers of one tensor held at once."""
 _FAR = np.iinfo(np.int64).max
 
 
@@ -78,19 +80,19 @@ def saturation(circuit: Circuit, contract: InputSpec, pool: Codes) -> Vectors:
     worst = [] if first is None or first.kernel.shape[0] != len(low) else [
         np.where(row > 0, *ends) for row in first.kernel.T for ends in ((high, low), (low, high))
     ]  # fmt: skip
+    widest = max(bounds.low.size for bounds in circuit.bounds())
+    pool = pool[:: -(-len(pool) * widest // _NUMBERS)]  # of a large network fewer events
     pool = np.concatenate([pool, np.stack(worst)]) if worst else pool
     chosen = set(range(len(pool) - len(worst), len(pool)))
-    x = pool.reshape(-1, *circuit.shape)
-    for step in circuit.steps:
+    for step, (given, *_), _ in circuit.walk(pool):
         if isinstance(step, Cast):
             shift = step.source.fraction - step.form.fraction
-            flat = x.reshape(len(x), int(np.prod(x.shape[1:])))
+            flat = given.reshape(len(given), int(np.prod(given.shape[1:])))
             chosen.update(np.argmin(flat, axis=0).tolist(), np.argmax(flat, axis=0).tolist())
             for end in (step.form.min_code, step.form.max_code):
                 edge = end << shift if shift >= 0 else end >> -shift
                 for side in (flat - edge, edge - flat - 1):
                     chosen.update(np.argmin(np.where(side >= 0, side, _FAR), axis=0).tolist())
-        x = step(x)
     return from_codes("saturation", pool[sorted(chosen)], contract)
 
 

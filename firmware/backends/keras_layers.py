@@ -131,7 +131,13 @@ def operations(model: keras.Model, declared: DeclaredTypes) -> list[Operation]:
     found: list[Operation] = []
     if len(model.inputs) != 1 or len(model.outputs) != 1 or len(model.inputs[0].shape) != 2:
         raise UnsupportedError("a network with declared types has one flat input and one output")
-    for layer in [model.layers[0], *qkeras_layers.chain(model)]:
+    placed = qkeras_layers.layers_in_order(model)
+    faults += [
+        f"layer {one.layer.name!r} has {len(one.sources)} inputs; with declared types there is one"
+        for one in placed
+        if len(one.sources) != 1
+    ]
+    for layer in [model.layers[0], *(one.layer for one in placed)]:
         kind, name = type(layer).__name__, layer.name
         if kind not in SUPPORTED_LAYERS:
             faults.append(f"layer {name!r} is a {kind}; with declared types there are {', '.join(SUPPORTED_LAYERS)}")

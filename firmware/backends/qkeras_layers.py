@@ -7,24 +7,48 @@ is an error that says what can.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware.circuit import Bounds, Cast, Circuit, Dense, Shape, Step, Sum, carried
+from firmware.circuit import (
+    Add,
+    Bounds,
+    Cast,
+    Circuit,
+    Concatenate,
+    Dense,
+    Gather,
+    Max,
+    Multiply,
+    Shape,
+    Step,
+    Sum,
+    carried,
+)
 from trigger.errors import InputError, UnsupportedError
 from trigger.fixed_point import FixedPoint, Overflow, Rounding
 
 if TYPE_CHECKING:
     import keras
 
-SUPPORTED_LAYERS = (
-    "InputLayer", "QDense", "QActivation", "Flatten", "Reshape", "Dropout", "GlobalAveragePooling1D",
-)  # fmt: skip
+WEIGHTED = ("QDense", "QConv1D", "QConv2D", "QDepthwiseConv2D")
+FOLDED = {
+    "QDenseBatchnorm": "QDense", "QConv2DBatchnorm": "QConv2D", "QDepthwiseConv2DBatchnorm": "QDepthwiseConv2D",
+}  # fmt: skip
+"""Layers with a batch normalisation in them, and what `folded` makes of each."""
+POOLING = ("MaxPooling1D", "MaxPooling2D", "AveragePooling1D", "AveragePooling2D")
+GLOBAL_POOLING = ("GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalAveragePooling1D", "GlobalAveragePooling2D")
+MERGING = ("Add", "Subtract", "Multiply", "Concatenate", "Dot")
+SHAPING = ("Flatten", "Reshape", "Permute", "Dropout")
+"""Layers that leave numbers as they are."""
+SUPPORTED_LAYERS = ("InputLayer", "QActivation", *WEIGHTED, *FOLDED, *POOLING, *GLOBAL_POOLING, *MERGING, *SHAPING)
 WEIGHT_FRACTION = 40
 """Finest fraction of a weight; every quantised weight is a multiple of 2^-40, or refused."""
-SUPPORTED_QUANTIZERS = ("quantized_bits", "quantized_relu")
+SUPPORTED_QUANTIZERS = ("quantized_bits", "quantized_relu", "quantized_tanh")
+WEIGHT_QUANTIZERS = ("quantized_bits", "binary", "ternary")
 
 
 def register_layers() -> None:
@@ -34,9 +58,9 @@ def register_layers() -> None:
 
 def layer_classes() -> dict[str, type]:
     """The quantised layers that make arithmetic."""
-    from qkeras import QActivation, QDense
+    import qkeras
 
-    return {"QActivation": QActivation, "QDense": QDense}
+    return {name: getattr(qkeras, name) for name in ("QActivation", *WEIGHTED)}
 
 
 def fraction_bits(values: NDArray[np.float64]) -> int:
@@ -60,38 +84,115 @@ def check_network(model: keras.Model) -> None:
     if None in model.inputs[0].shape[1:]:
         raise UnsupportedError(f"the input's shape {tuple(model.inputs[0].shape[1:])} is not fixed")
     faults = []
-    for layer in model.layers:
+    for placed in layers_in_order(model):
         try:
-            _check_layer(layer)
+            _check_layer(placed)
         except InputError as error:
             text = str(error)
-            faults.append(text if layer.name in text else f"layer {layer.name!r}: {text}")
+            faults.append(text if placed.layer.name in text else f"layer {placed.layer.name!r}: {text}")
     if not faults:
-        faults = _check_order(chain(model))
+        faults = _check_order(model)
     if faults:
         raise UnsupportedError("\n".join(faults))
 
 
-def chain(model: keras.Model) -> list[Any]:
-    """The layers from input to output, without the input itself.
+@dataclass(frozen=True)
+class Placed:
+    """A layer in its place.
+
+    Attributes:
+        layer: The Keras layer.
+        sources: The tensors that it reads.
+        result: The tensor that it gives.
+    """
+
+    layer: Any
+    sources: tuple[Any, ...]
+    result: Any
+
+    @property
+    def kind(self) -> str:
+        """Name of the layer's class."""
+        return type(self.layer).__name__
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of what it reads, without the axis of events."""
+        return [tuple(one.shape[1:]) for one in self.sources]
+
+
+def layers_in_order(model: keras.Model) -> list[Placed]:
+    """The layers as data flows from input to output, without the input itself.
 
     Raises:
-        UnsupportedError: A layer has several inputs, or is used twice.
+        UnsupportedError: A layer is used twice.
     """
-    found: list[Any] = []
-    tensor = model.outputs[0]
-    while type(tensor._keras_history.operation).__name__ != "InputLayer":
+    found: dict[Any, Placed] = {}
+    seen: set[int] = set()
+    waiting: list[tuple[Any, bool]] = [(model.outputs[0], False)]
+    while waiting:
+        tensor, ready = waiting.pop()
         history = tensor._keras_history
-        sources = history.operation._inbound_nodes[history.node_index].input_tensors
-        if len(sources) != 1:
-            raise UnsupportedError(
-                f"layer {history.operation.name!r} has {len(sources)} inputs, which is not supported"
+        layer = history.operation
+        if type(layer).__name__ == "InputLayer" or (id(tensor) in seen and not ready):
+            continue
+        sources = tuple(layer._inbound_nodes[history.node_index].input_tensors)
+        if not ready:
+            seen.add(id(tensor))
+            waiting += [(tensor, True), *((source, False) for source in sources[::-1])]
+        elif layer in found:
+            raise UnsupportedError(f"layer {layer.name!r} is used twice; firmware has one of each")
+        else:
+            found[layer] = Placed(layer, sources, tensor)
+    return list(found.values())
+
+
+def folded(model: keras.Model) -> keras.Model:
+    """The same network with each batch normalisation folded into the layer that it belongs to.
+
+    A `QDenseBatchnorm` (and its like) computes with `gamma / sqrt(variance + epsilon)` times its kernel, quantised; what comes
+    out is a plain layer that has these weights, which its quantisers leave as they are.
+
+    References:
+        Folding: B. Jacob et al., arXiv:1712.05877, section 3.2.
+    """
+    import keras
+    import qkeras
+
+    if not any(type(layer).__name__ in FOLDED for layer in model.layers):
+        return model
+    replaced: dict[str, Any] = {}
+
+    def plain(layer: Any) -> Any:
+        kind = FOLDED.get(type(layer).__name__)
+        if kind is None:
+            return layer.__class__.from_config(layer.get_config())
+        given = layer.get_config()
+        plainer = getattr(qkeras, kind)
+        parent = plainer(
+            **(
+                {"units": 1}
+                if kind == "QDense"
+                else {"kernel_size": 1, **({"filters": 1} if kind == "QConv2D" else {})}
             )
-        if history.operation in found:
-            raise UnsupportedError(f"layer {history.operation.name!r} is used twice; firmware has one of each")
-        found.append(history.operation)
-        tensor = sources[0]
-    return found[::-1]
+        )
+        kept = {key: given[key] for key in parent.get_config() if key in given} | {"use_bias": True}
+        replaced[layer.name] = layer
+        return plainer.from_config(kept)
+
+    twin = keras.models.clone_model(model, clone_function=plain)
+    for layer in twin.layers:
+        source = replaced.get(layer.name)
+        if source is None:
+            layer.set_weights(model.get_layer(layer.name).get_weights())
+            continue
+        kernel, bias = source.get_folded_weights()
+        quantizer = getattr(source, "depthwise_quantizer_internal", None) or source.kernel_quantizer_internal
+        for what, one in (("kernel", quantizer), ("bias", source.bias_quantizer_internal)):
+            if one is None:
+                raise UnsupportedError(f"layer {layer.name!r}: its {what} has no quantiser; use quantized_bits")
+        layer.set_weights([np.asarray(quantizer(kernel)), np.asarray(source.bias_quantizer_internal(bias))])
+    return twin
 
 
 def circuit(model: keras.Model, wire: FixedPoint) -> Circuit:
@@ -107,34 +208,117 @@ def circuit(model: keras.Model, wire: FixedPoint) -> Circuit:
     check_network(model)
     shape = tuple(model.inputs[0].shape[1:])
     steps: list[Step] = []
-    bounds = Bounds(*(np.full(shape, end, dtype=np.int64) for end in (wire.min_code, wire.max_code)))
-    fraction = wire.fraction
-    for layer in chain(model):
-        for step in _steps(layer, bounds, fraction):
+    reads: list[tuple[int, ...]] = []
+    bounds = [Bounds(*(np.full(shape, end, dtype=np.int64) for end in (wire.min_code, wire.max_code)))]
+    fractions = [wire.fraction]
+    tensors = {id(model.inputs[0]): 0}
+    for placed in layers_in_order(model):
+        read = tuple(tensors[id(source)] for source in placed.sources)
+        for step in _steps(placed, [bounds[one] for one in read], [fractions[one] for one in read], len(set(read))):
+            if isinstance(step, Multiply) and step.square:
+                read = read[:1]
+            reads.append(read)
             steps.append(step)
-            bounds, fraction = step.bounds(bounds), step.fraction
-    return Circuit(shape, wire, tuple(steps))
+            bounds.append(step.bounds(*(bounds[one] for one in read)))
+            fractions.append(step.fraction)
+            read = (len(steps),)
+        tensors[id(placed.result)] = read[0]
+    return Circuit(shape, wire, tuple(steps), tuple(reads))
 
 
-def _steps(layer: Any, bounds: Bounds, fraction: int) -> Iterator[Step]:
+def _steps(placed: Placed, given: list[Bounds], fractions: list[int], different: int) -> Iterator[Step]:
     """What a layer does, given what comes in."""
-    match type(layer).__name__:
+    layer, bounds, fraction = placed.layer, given[0], fractions[0]
+    name, shape = layer.name, bounds.low.shape
+    match placed.kind:
         case "QActivation":
-            yield Cast(layer.name, bounds.source(fraction), quantizer_format(layer.activation, layer.name))
-        case "QDense":
+            yield Cast(name, bounds.source(fraction), quantizer_format(layer.activation, name))
+        case kind if kind in WEIGHTED:
+            if kind != "QDense":
+                gather = Gather(name, _patches(layer, shape), fraction)
+                yield gather
+                bounds = gather.bounds(bounds)
             dense = _dense(layer, fraction)
             yield dense
             if not is_linear(layer):
                 source = dense.bounds(bounds).source(dense.fraction)
-                yield Cast(layer.name, source, quantizer_format(layer.activation, layer.name))
-        case "GlobalAveragePooling1D":
-            yield Sum(layer.name, fraction + int(layer.input.shape[1]).bit_length() - 1)
+                yield Cast(name, source, quantizer_format(layer.activation, name))
+        case kind if kind in (*POOLING, *GLOBAL_POOLING):
+            yield from _pooling_steps(placed, shape, fraction)
         case "Flatten" | "Reshape":
-            yield Shape(layer.name, tuple(layer.output.shape[1:]), fraction)
+            yield Shape(name, tuple(placed.result.shape[1:]), fraction)
+        case "Permute":
+            yield Gather(name, _places(shape).transpose([one - 1 for one in layer.dims]), fraction)
+        case kind if kind in MERGING:
+            yield from _merging_steps(placed, shape, fractions, different)
+
+
+def _pooling_steps(placed: Placed, shape: tuple[int, ...], fraction: int) -> Iterator[Step]:
+    """Windows, and the largest or the mean of each."""
+    layer, kind, name = placed.layer, placed.kind, placed.layer.name
+    size = int(np.prod(shape[:-1] if kind in GLOBAL_POOLING else layer.pool_size))
+    point = fraction if "Max" in kind else fraction + size.bit_length() - 1  # the size is a power of two
+    if kind in POOLING:
+        windows = _windows(layer.pool_size, layer.strides, "valid", shape)
+        flat = windows.reshape(*windows.shape[: len(shape)], size)
+        yield Gather(name, np.moveaxis(flat, -1, 0), fraction)
+    elif len(shape) > 2:
+        yield Shape(name, (size, shape[-1]), fraction)
+    yield Max(name, point) if "Max" in kind else Sum(name, point)
+    if getattr(layer, "keepdims", False):
+        yield Shape(name, tuple(placed.result.shape[1:]), point)
+
+
+def _merging_steps(placed: Placed, shape: tuple[int, ...], fractions: list[int], different: int) -> Iterator[Step]:
+    """Tensors put together, their binary points in line."""
+    name, finest = placed.layer.name, max(fractions)
+    shifts = tuple(finest - one for one in fractions)
+    match placed.kind:
+        case "Concatenate":
+            yield Concatenate(name, placed.layer.axis % (len(shape) + 1) - 1, shifts, finest)
+        case "Add" | "Subtract" as kind:
+            yield Add(name, (1, 1) if kind == "Add" else (1, -1), shifts, finest)
+        case kind:
+            point = sum(fractions)
+            yield Multiply(name, different == 1, point)
+            if kind == "Dot":
+                yield Shape(name, (*shape, 1), point)
+                yield Sum(name, point)
+
+
+def _places(shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """The place of each number in the flattened event."""
+    return np.arange(int(np.prod(shape)), dtype=np.int64).reshape(shape)
+
+
+def _windows(
+    size: tuple[int, ...], strides: tuple[int, ...], padding: str, shape: tuple[int, ...]
+) -> NDArray[np.int64]:
+    """Places of what each position of a kernel or a pool sees, shape `(*positions, channels, *size)`; -1 is padding."""
+    before = [0] * len(size)
+    after = [0] * len(size)
+    if padding == "same":  # as TensorFlow, Keras and hls4ml have it: the odd one goes to the end
+        total = [max((-(-n // s) - 1) * s + k - n, 0) for n, s, k in zip(shape, strides, size, strict=False)]
+        before, after = [one // 2 for one in total], [one - one // 2 for one in total]
+    elif padding == "causal":
+        before = [one - 1 for one in size]
+    margins = [*zip(before, after, strict=True), (0, 0)]
+    padded = np.pad(_places(shape), margins, constant_values=-1)
+    axes = tuple(range(len(size)))
+    every = np.lib.stride_tricks.sliding_window_view(padded, size, axis=axes)
+    return every[tuple(slice(None, None, step) for step in strides)]
+
+
+def _patches(layer: Any, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Places of the patch that a kernel sees at each position, shape `(*positions, taps)`: channels within pixels."""
+    windows = _windows(layer.kernel_size, layer.strides, layer.padding, shape)
+    rank = len(layer.kernel_size)
+    return np.moveaxis(windows, rank, -1).reshape(*windows.shape[:rank], -1)
 
 
 def _dense(layer: Any, fraction: int) -> Dense:
     kernel, bias = quantized_weights(layer)
+    kernel = matrix(layer, kernel)
     bias = np.zeros(kernel.shape[1]) if bias is None else bias
     # Sums have the fraction of the products, or the bias's where that is finer.
     out = max(fraction + fraction_bits(kernel), fraction_bits(bias))
@@ -147,35 +331,38 @@ def _dense(layer: Any, fraction: int) -> Dense:
 
 def input_format(model: keras.Model) -> FixedPoint:
     """The format that the network casts its input to."""
-    first = chain(model)[0]
+    first = layers_in_order(model)[0].layer
     return quantizer_format(first.activation, first.name)
 
 
-def _check_order(layers: list[Any]) -> list[str]:
+def _check_order(model: keras.Model) -> list[str]:
     """What is wrong with the order of layers that are each good."""
     faults = []
-    if not layers or type(layers[0]).__name__ != "QActivation":
+    layers = layers_in_order(model)
+    first = [one for one in layers if any(source is model.inputs[0] for source in one.sources)]
+    if len(first) != 1 or first[0].kind != "QActivation":
         faults.append(
             "the layer after the input is not a QActivation with quantized_bits: the input's format is not known"
         )
-    if not any(type(layer).__name__ == "QDense" for layer in layers):
-        faults.append("the network has no QDense layer: there is nothing to compute")
-    quantised_by = None
-    for layer in layers:
-        kind = type(layer).__name__
-        if kind == "QActivation" and quantised_by is not None:
+    if not any(one.kind in (*WEIGHTED, *FOLDED) for one in layers):
+        faults.append("the network has no QDense or convolution layer: there is nothing to compute")
+    quantised_by: dict[int, str] = {}
+    for one in layers:
+        before = quantised_by.get(id(one.sources[0]))
+        if one.kind == "QActivation" and before is not None:
             faults.append(
-                f"layer {layer.name!r} quantises what {quantised_by!r} has quantised: hls4ml keeps only one cast of the two; "
+                f"layer {one.layer.name!r} quantises what {before!r} has quantised: hls4ml keeps only one cast of the two; "
                 f"leave one of them out"
             )
-        if kind not in ("Flatten", "Reshape", "Dropout"):
-            quantised = kind == "QActivation" or (kind == "QDense" and not is_linear(layer))
-            quantised_by = layer.name if quantised else None
+        if one.kind == "QActivation" or (one.kind in (*WEIGHTED, *FOLDED) and not is_linear(one.layer)):
+            quantised_by[id(one.result)] = one.layer.name
+        elif one.kind in SHAPING and before is not None:
+            quantised_by[id(one.result)] = before
     return faults
 
 
 def is_linear(layer: Any) -> bool:
-    """Whether a QDense has no activation of its own."""
+    """Whether a layer with weights has no activation of its own."""
     return getattr(layer.activation, "__name__", "") == "linear" or layer.activation is None
 
 
@@ -218,20 +405,49 @@ def quantizer_format(quantizer: Any, where: str) -> FixedPoint:
                 f"{where}: quantized_relu with integer={integer} fails in QKeras itself; use integer >= 0"
             )
         return FixedPoint(False, integer, bits - integer, Rounding.RND_CONV, Overflow.SAT)
+    if kind == "quantized_tanh":
+        if quantizer.use_real_tanh or _internal_sigmoid() != "hard":
+            raise UnsupportedError(
+                f"{where}: quantized_tanh is a cast only of the hard tanh; use use_real_tanh=0 and the internal sigmoid 'hard'"
+            )
+        overflow = Overflow.SAT_SYM if quantizer.symmetric else Overflow.SAT
+        return FixedPoint(True, 0, bits - 1, Rounding.RND_CONV, overflow)
     raise UnsupportedError(
         f"{where}: quantiser {kind} is not supported; supported are {', '.join(SUPPORTED_QUANTIZERS)}"
     )
 
 
+def _internal_sigmoid() -> str:
+    """Which of its sigmoids QKeras makes `quantized_tanh` of; it is a setting of the whole process."""
+    from qkeras import quantizers
+
+    return str(quantizers._default_sigmoid_type)
+
+
 def quantized_weights(layer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """Kernel and bias of a QDense as the network computes with them.
+    """Kernel and bias of a layer as the network computes with them, in Keras's shapes.
 
     Raises:
         UnsupportedError: A quantiser is missing, or its weights are not on a grid of a power of two.
     """
-    kernel = _quantized(layer.kernel_quantizer_internal, layer.kernel, f"{layer.name}.kernel")
+    if "Depthwise" in type(layer).__name__:
+        kernel = _quantized(
+            layer.depthwise_quantizer_internal, layer.depthwise_kernel, f"{layer.name}.depthwise_kernel"
+        )
+    else:
+        kernel = _quantized(layer.kernel_quantizer_internal, layer.kernel, f"{layer.name}.kernel")
     bias = _quantized(layer.bias_quantizer_internal, layer.bias, f"{layer.name}.bias") if layer.use_bias else None
     return kernel, bias
+
+
+def matrix(layer: Any, kernel: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A kernel as the matrix from a patch, channels within pixels, to the outputs of a position."""
+    if "Depthwise" not in type(layer).__name__:
+        return kernel.reshape(-1, kernel.shape[-1])
+    channels = kernel.shape[-2]
+    taps = kernel.reshape(-1, channels)  # the multiplier is 1
+    spread: NDArray[np.float64] = (taps[:, :, None] * np.eye(channels)).reshape(-1, channels)
+    return spread
 
 
 def float64_reference(model: keras.Model) -> keras.Model:
@@ -258,8 +474,8 @@ def float64_reference(model: keras.Model) -> keras.Model:
     return reference
 
 
-def _check_layer(layer: Any) -> None:
-    kind, name = type(layer).__name__, layer.name
+def _check_layer(placed: Placed) -> None:
+    layer, kind, name = placed.layer, placed.kind, placed.layer.name
     if kind not in SUPPORTED_LAYERS:
         hint = {
             "Dense": "; QDense is its quantised form",
@@ -272,39 +488,80 @@ def _check_layer(layer: Any) -> None:
         )
     if kind == "QActivation":
         quantizer_format(layer.activation, f"layer {name!r}")
-    if kind == "QDense":
+    if kind in WEIGHTED:
         quantized_weights(layer)
-        if not is_linear(layer):
-            if type(layer.activation).__name__ == "function":
-                raise UnsupportedError(f"layer {name!r}: activation {layer.activation.__name__!r} is not quantised")
-            quantizer_format(layer.activation, f"layer {name!r}")
-    if kind == "GlobalAveragePooling1D":
-        entries = int(layer.input.shape[1])
-        if entries & (entries - 1):
-            raise UnsupportedError(
-                f"layer {name!r} averages over {entries} entries: the mean has no exact code unless the number is a power of "
-                f"two; use 2, 4, 8, 16 ... entries, or a sum"
-            )
+    if kind in (*WEIGHTED, *FOLDED) and not is_linear(layer):
+        if type(layer.activation).__name__ == "function":
+            raise UnsupportedError(f"layer {name!r}: activation {layer.activation.__name__!r} is not quantised")
+        quantizer_format(layer.activation, f"layer {name!r}")
+    if getattr(layer, "data_format", "channels_last") != "channels_last":
+        raise UnsupportedError(f"layer {name!r} has its channels first; use data_format='channels_last'")
+    if "Conv" in kind:
+        _check_convolution(layer)
+    if "Pooling" in kind:
+        _check_pooling(placed)
+    if kind in MERGING:
+        _check_merging(placed)
+
+
+def _check_convolution(layer: Any) -> None:
+    name = layer.name
+    for what, one in (("dilation_rate", 1), ("groups", 1), ("depth_multiplier", 1)):
+        found = getattr(layer, what, one)
+        if set(np.atleast_1d(found).tolist()) != {one}:
+            raise UnsupportedError(f"layer {name!r}: {what}={found} is not supported; use {one}")
+
+
+def _check_pooling(placed: Placed) -> None:
+    layer, kind, name = placed.layer, placed.kind, placed.layer.name
+    shape = placed.shapes[0][:-1]
+    size = shape if "Global" in kind else layer.pool_size
+    entries = int(np.prod(size))
+    if "Average" in kind and entries & (entries - 1):
+        raise UnsupportedError(
+            f"layer {name!r} averages over {entries} entries: the mean has no exact code unless the number is a power of "
+            f"two; use 2, 4, 8, 16 ... entries, or a sum"
+        )
+    if "Global" in kind:
+        return
+    over = [-(-n // s) * s > n or k > s for n, s, k in zip(shape, layer.strides, size, strict=True)]
+    if layer.padding == "same" and any(over):
+        raise UnsupportedError(
+            f"layer {name!r} pools {tuple(size)} windows beyond the edge of {tuple(shape)}; use padding='valid'"
+        )
+
+
+def _check_merging(placed: Placed) -> None:
+    layer, kind, name, shapes = placed.layer, placed.kind, placed.layer.name, placed.shapes
+    flat = all(len(one) == 1 for one in shapes)
+    if kind == "Dot" and (not flat or layer.axes not in (1, -1, (1, 1), [1, 1]) or layer.normalize):
+        raise UnsupportedError(f"layer {name!r}: Dot is of two flat tensors, axes=1, not normalised; found {shapes}")
+    if kind not in ("Concatenate", "Dot") and len(set(shapes)) > 1:
+        raise UnsupportedError(f"layer {name!r}: tensors of one shape are needed, found {shapes}")
+    if len(shapes) != 2:
+        raise UnsupportedError(f"layer {name!r} joins {len(shapes)} tensors; hls4ml joins two at a time")
 
 
 def _quantized(quantizer: Any, weight: Any, where: str) -> NDArray[np.float64]:
     if quantizer is None:
         raise UnsupportedError(f"{where} has no quantiser; use quantized_bits")
     kind = type(quantizer).__name__
-    if kind != "quantized_bits":
-        raise UnsupportedError(f"{where}: quantiser {kind} is not supported for weights; use quantized_bits")
+    if kind not in WEIGHT_QUANTIZERS:
+        raise UnsupportedError(
+            f"{where}: quantiser {kind} is not supported for weights; supported are {', '.join(WEIGHT_QUANTIZERS)}"
+        )
     _refuse_noise(quantizer, where)
     alpha, scale = quantizer.alpha, getattr(quantizer, "post_training_scale", None)
     scalar = alpha is None or isinstance(alpha, str | int | float)
     power = isinstance(alpha, int | float) and alpha > 0 and float(np.log2(float(alpha))).is_integer()
     if not scalar or alpha == "auto" or (isinstance(alpha, int | float) and not power):
         raise UnsupportedError(
-            f"{where}: quantized_bits(alpha={alpha!r}) scales by a number that is not a power of two and has no exact "
+            f"{where}: {kind}(alpha={alpha!r}) scales by a number that is not a power of two and has no exact "
             f"fixed-point format; use alpha=1 or 'auto_po2'"
         )
     if scale is not None:
         raise UnsupportedError(
-            f"{where}: quantized_bits(post_training_scale={scale}) is not supported; use alpha=1 or 'auto_po2'"
+            f"{where}: {kind}(post_training_scale={scale}) is not supported; use alpha=1 or 'auto_po2'"
         )
     values = np.asarray(quantizer(weight), dtype=np.float64)
     codes = np.ldexp(values, WEIGHT_FRACTION).astype(np.int64)

@@ -96,6 +96,7 @@ def register_layers() -> None:
     import keras
     import numpy as np
     from alkaid.converter.builtin.keras.layers._base import ReplayOperationBase
+    from alkaid.converter.builtin.keras.layers.conv import ReplayConv
 
     layers = qkeras_layers.layer_classes()
 
@@ -109,14 +110,28 @@ def register_layers() -> None:
             round_mode=str(form.rounding),
         )
 
+    def activated(y: Any, layer: Any) -> Any:
+        return y if qkeras_layers.is_linear(layer) else cast(y, layer.activation, layer.name)
+
     class ReplayQDense(ReplayOperationBase):  # type: ignore[misc]
         handles = (layers["QDense"],)
         __activation_handled__ = True
 
         def call(self, x: Any) -> Any:
             kernel, bias = qkeras_layers.quantized_weights(self.op)
-            y = x @ kernel + (np.zeros(kernel.shape[1]) if bias is None else bias)
-            return y if qkeras_layers.is_linear(self.op) else cast(y, self.op.activation, self.op.name)
+            return activated(x @ kernel + (np.zeros(kernel.shape[1]) if bias is None else bias), self.op)
+
+    class ReplayQConv(ReplayConv):  # type: ignore[misc]
+        handles = (layers["QConv1D"], layers["QConv2D"], layers["QDepthwiseConv2D"])
+        __activation_handled__ = True
+
+        def _load_weight(self, name: str) -> Any:
+            kernel, bias = qkeras_layers.quantized_weights(self.op)
+            found = bias if name == "bias" else kernel
+            return np.array(0.0) if found is None else found
+
+        def call(self, x: Any) -> Any:
+            return activated(super().call(x), self.op)
 
     class ReplayQActivation(ReplayOperationBase):  # type: ignore[misc]
         handles = (layers["QActivation"],)

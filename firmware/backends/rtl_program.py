@@ -108,6 +108,9 @@ def _value(  # noqa: PLR0912  one branch an operation
             one = found[first] << (at - fractions[first])
             other = found[second] << (at - fractions[second] + data[0])
             return np.where(found[key] >> (widths[key] - 1) & 1, one, other), at
+        case 7:
+            first, second = operands
+            return found[first] * found[second], fractions[first] + fractions[second]
         case 9:
             raw, width = found[operands[0]], widths[operands[0]]
             if data[0] == 0:

@@ -19,13 +19,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware.circuit import Bounds, Cast, Circuit, Dense, Shape, Step, Sum
+from firmware.circuit import (
+    Add,
+    Bounds,
+    Cast,
+    Circuit,
+    Concatenate,
+    Dense,
+    Gather,
+    Max,
+    Multiply,
+    Shape,
+    Step,
+    Sum,
+)
 from firmware.project import FirmwareProject
 from trigger.errors import ToolError
 from trigger.fixed_point import Codes, Overflow, Rounding
 
 _BLOCK = 1 << 15
 _PROBE = 256
+_NUMBERS = 1 << 25
+"""Numbers of one tensor held at once."""
 _EXACT = (("float32", 24), ("float64", 53))
 """What carries integers, and up to how many bits exactly."""
 
@@ -52,17 +67,17 @@ class Proof:
 def prove(circuit: Circuit) -> tuple[Proof, ...]:
     """For each step what carries it: the narrowest type in which nothing is rounded."""
     proofs = []
-    for step, given in zip(circuit.steps, circuit.bounds(), strict=False):
+    for step, given in circuit.bounded():
         largest = _largest(step, given)
         carrier = next((dtype for dtype, bits in _EXACT if largest is not None and largest <= 1 << bits), "int64")
-        proofs.append(Proof(step.layer, given.largest if largest is None else largest, carrier))
+        proofs.append(Proof(step.layer, given[0].largest if largest is None else largest, carrier))
     return tuple(proofs)
 
 
 def sums(circuit: Circuit) -> dict[str, Proof]:
     """The proofs of the layers that add."""
     found = zip(circuit.steps, prove(circuit), strict=True)
-    return {step.layer: proof for step, proof in found if isinstance(step, Dense | Sum)}
+    return {step.layer: proof for step, proof in found if isinstance(step, Dense | Sum | Add | Multiply)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,15 +134,22 @@ def run(project: FirmwareProject, engine: Engine, codes: Codes, threads: int = 2
     return engine.circuit.to_port(engine(codes, threads), project.manifest.outputs.fixed_point)
 
 
-def _largest(step: Step, given: Bounds) -> int | None:
+def _largest(step: Step, read: tuple[Bounds, ...]) -> int | None:
     """The largest integer that occurs inside a step, or `None` where only int64 will do."""
+    given = read[0]
     match step:
         case Dense():
             return max(step.partial(given), given.largest)
         case Sum():
             return given.largest * len(given.low)
-        case Shape():
+        case Shape() | Gather() | Max():
             return given.largest
+        case Add():
+            return sum(one.largest << up for one, up in zip(read, step.shifts, strict=True))
+        case Multiply():
+            return max(given.largest * read[-1].largest, given.largest, read[-1].largest)
+        case Concatenate():
+            return max(one.largest << up for one, up in zip(read, step.shifts, strict=True))
         case Cast():
             up = step.form.fraction - step.source.fraction
             nearest = step.form.rounding is Rounding.RND_CONV or up >= 0
@@ -151,12 +173,20 @@ def _compile(circuit: Circuit, proofs: tuple[Proof, ...]) -> Callable[[NDArray[A
             scaled = ops.round(x * 2.0**shift) if shift else x  # ties to even
         return ops.clip(scaled, float(step.form.min_code), float(step.form.max_code))
 
+    def gather(step: Gather, x: Any) -> Any:
+        flat = ops.reshape(x, (-1, int(np.prod(x.shape[1:]))))
+        if step.padded:  # -1 is the last one
+            flat = ops.pad(flat, ((0, 0), (0, 1)))
+        place = np.where(step.index < 0, flat.shape[1] - 1, step.index).astype(np.int32)
+        return ops.reshape(ops.take(flat, place.ravel(), axis=1), (-1, *place.shape))
+
     first = proofs[0].carrier
     source = keras.Input(circuit.shape, dtype=first)
-    x, carrier = source, first
-    for step, proof in zip(circuit.steps, proofs, strict=True):
-        if proof.carrier != carrier:
-            x, carrier = ops.cast(x, proof.carrier), proof.carrier
+    tensors = [source]
+    for step, proof, read in zip(circuit.steps, proofs, circuit.reads, strict=True):
+        carrier = proof.carrier
+        given = [tensors[one] for one in read]
+        x, *rest = [one if one.dtype == carrier else ops.cast(one, carrier) for one in given]
         match step:
             case Cast():
                 x = cast(step, x)
@@ -165,9 +195,24 @@ def _compile(circuit: Circuit, proofs: tuple[Proof, ...]) -> Callable[[NDArray[A
                 x = ops.add(x, ops.convert_to_tensor(step.bias.astype(carrier)))
             case Sum():
                 x = ops.sum(x, axis=1)
+            case Max():
+                x = ops.max(x, axis=1)
             case Shape():
                 x = ops.reshape(x, (-1, *step.shape))
-    model = keras.Model(source, x)
+            case Gather():
+                x = gather(step, x)
+            case Add():
+                terms = [
+                    one * float(sign << up) for one, sign, up in zip([x, *rest], step.signs, step.shifts, strict=True)
+                ]
+                x = sum(terms[1:], start=terms[0])
+            case Multiply():
+                x = x * (rest[0] if rest else x)
+            case Concatenate():
+                scaled = [one * float(1 << up) for one, up in zip([x, *rest], step.shifts, strict=True)]
+                x = ops.concatenate(scaled, axis=step.axis + 1)
+        tensors.append(x)
+    model = keras.Model(source, tensors[-1])
     model.compile(jit_compile=True)
 
     def call(codes: NDArray[Any]) -> NDArray[Any]:
@@ -178,7 +223,8 @@ def _compile(circuit: Circuit, proofs: tuple[Proof, ...]) -> Callable[[NDArray[A
 
 def _in_blocks(compiled: Callable[[NDArray[Any]], NDArray[Any]], circuit: Circuit, codes: Codes, threads: int) -> Codes:
     """Blocks of one size, so that one compilation serves them all; while some are computed others are converted."""
-    size = _PROBE if len(codes) <= _PROBE else _BLOCK
+    widest = max(bounds.low.size for bounds in circuit.bounds())
+    size = _PROBE if len(codes) <= _PROBE else max(_PROBE, min(_BLOCK, _NUMBERS // widest))
     result = np.empty((len(codes), int(np.prod(circuit.output_shape))), dtype=np.int64)
 
     def one(start: int) -> None:

@@ -80,8 +80,8 @@ def layer_outputs(project: FirmwareProject, model: keras.Model, values: Values) 
     shaped = values.reshape(len(values), *project.contract.network_shape)
     with _float64():
         twin = qkeras_layers.float64_reference(model)
-        layers = qkeras_layers.chain(twin)
-        outputs = keras.Model(twin.inputs[0], [layer.output for layer in layers])(shaped, training=False)
+        layers = [one.layer for one in qkeras_layers.layers_in_order(twin)]
+        outputs = keras.Model(twin.inputs[0], [one.output for one in layers])(shaped, training=False)
     return [(layer.name, np.asarray(out)) for layer, out in zip(layers, outputs, strict=True)]
 
 

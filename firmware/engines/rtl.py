@@ -239,7 +239,7 @@ def attribution(
     rtl = _design(project)
     programs = rtl_backend.programs(project.folder / "rtl")
     stages = rtl_program.evaluate(programs, _packed(some, rtl.inputs, project), [one.fraction for one in rtl.inputs])
-    points = {step.layer: out.reshape(len(some), -1) for step, out in circuit.walk(some)}
+    points = {step.layer: out.reshape(len(some), -1) for step, _, out in circuit.walk(some)}
     return stages, rtl_program.attribute(stages, points)
 
 

@@ -26,7 +26,7 @@ CIRCUIT = Circuit((5,), WIRE, (ROUND, FIRST, CAST, LAST, TABLE))
 
 def taps(circuit, points=("relu", "last", "table")):
     """Taps of an engine that computes another circuit and does the first layer and its cast in one."""
-    found = {step.layer: (step.fraction, out) for step, out in circuit.walk(CODES)}
+    found = {step.layer: (step.fraction, out) for step, _, out in circuit.walk(CODES)}
     return [Tap(name, name, *found[name]) for name in points]
 
 
