@@ -203,24 +203,22 @@ def test_what_is_not_known_is_not_said(streamed):
     assert "more than a bunch crossing of 24.951 ns: events of every crossing take 5 copies" in finding.sentence
 
 
-@pytest.mark.parametrize("kind", ["Dot", "Permute"])
-def test_what_cannot_be_streamed(tmp_path, kind):
+@pytest.mark.parametrize(("kind", "shape", "outputs"), [("Dot", (6,), 1), ("Permute", (4, 3), 12)])
+def test_what_cannot_be_streamed(tmp_path, kind, shape, outputs):
     import keras
-    from qkeras import QActivation, quantized_bits
+    from qkeras import QActivation, QDense, quantized_bits
 
-    start = keras.Input((6, 2) if kind == "Permute" else (6,))
+    start = keras.Input(shape)
     x = QActivation(quantized_bits(8, 3, alpha=1.0), name="cast")(start)
-    x = (
-        keras.layers.Permute((2, 1), name="last")(x)
-        if kind == "Permute"
-        else keras.layers.Dot(axes=1, name="last")([x, x])
+    weights = {"kernel_quantizer": quantized_bits(5, 1, alpha=1.0), "bias_quantizer": quantized_bits(5, 1, alpha=1.0)}
+    x = QDense(3, name="dense", **weights)(x)
+    last = (
+        keras.layers.Dot(axes=1, name="last")([x, x]) if kind == "Dot" else keras.layers.Permute((2, 1), name="last")(x)
     )
-    size = 12 if kind == "Permute" else 6
     contract = InputSpec(
-        inputs=tuple(Input(name=f"p{k}", format=WIRE) for k in range(size)),
-        outputs=tuple(f"y{k}" for k in range(12 if kind == "Permute" else 1)),
-        shape=(6, 2) if kind == "Permute" else None,
-    )
+        inputs=tuple(Input(name=f"p{k}", format=WIRE) for k in range(int(np.prod(shape)))),
+        outputs=tuple(f"y{k}" for k in range(outputs)), shape=shape,
+    )  # fmt: skip
     with pytest.raises(UnsupportedError, match=f"layer 'last': a {kind} cannot be streamed by hls4ml; 'io: parallel'"):
-        convert(keras.Model(start, x), contract, load_target("vu9p_stream"), "dot", tmp_path)
+        convert(keras.Model(start, last), contract, load_target("vu9p_stream"), "last", tmp_path)
     assert not list(tmp_path.iterdir())
