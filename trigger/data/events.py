@@ -5,7 +5,7 @@ objects (CMS counts muons from 1, because 0 means none there). An entry without 
 
 References:
     Objects, their numbers, steps and ranges: CMS Level-1 trigger in Run 2, arXiv:2006.10165. The 18 x 14 regions of 10 bits
-    are the input of CICADA, the 19 objects that of AXOL1TL (CMS-DP-2023-079, CMS-DP-2023-086).
+    are the input of CICADA (CMS-DP-2023-086), the 19 objects that of AXOL1TL (arXiv:2411.19506).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ uncertainties can come from the pool's collisions or folds.
 | ttbar | top pairs | |
 | vbf_bb | vector-boson fusion to H(125) -> b b | |
 | wprime_wz | W'(1000) -> W Z | |
-| dark_jets | Z'(1000) -> dark quarks of a confining hidden valley, whose mesons of 20 GeV decay to s quarks | arXiv:1502.05409 |
+| dark_jets | Z'(1000) -> dark quarks of a confining hidden valley, whose mesons of 20 GeV decay to s quarks | arXiv:1102.3795 |
 
 The A of the challenge is a Higgs of Pythia's Standard Model with a mass of 50 GeV and Z bosons far off their shell: what
 matters for the trigger are four soft leptons.

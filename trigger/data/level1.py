@@ -19,7 +19,10 @@ round ones where not:
   a uniform share of the momentum between (m_mu / m)^2 and 1, along the hadron's direction; their deposits stay. Punch-through,
   decays of neutral kaons, and kinks are left out: absolute muon rates at low pT are indicative.
 
-Not simulated: other crossings (no out-of-time pileup), shower spread, calibration of jets, isolation of e/gamma, taus.
+Jets are not calibrated: without pileup the median response to particle-level jets (R = 0.4) of QCD is 0.80 (20 to 40 GeV) to
+0.97 (above 80 GeV) in the barrel, 0.86 to 0.98 in the endcaps and 1.0 in the forward calorimeter.
+
+Not simulated: other crossings (no out-of-time pileup), shower spread, isolation of e/gamma, taus.
 
 References:
     Trigger towers, jet and pileup algorithm: arXiv:2006.10165, sections 4 and 5. Resolutions: Delphes, arXiv:1307.6346,

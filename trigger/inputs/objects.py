@@ -4,7 +4,7 @@ On the board an input is `(u - offset) * 2^-shift` of the integer `u`, a subtrac
 shared by all inputs of one kind (the pT of all jets, the phi of all muons), so that the network sees alike objects alike.
 
 References:
-    The 57 inputs and their scaling by shifts: AXOL1TL, CMS-DP-2023-079, and arXiv:2107.02157 for the same 19 objects. The 18 x
+    The 57 inputs and their scaling by shifts: AXOL1TL, arXiv:2411.19506, and arXiv:2107.02157 for the same 19 objects. The 18 x
     14 regions: CICADA, CMS-DP-2023-086.
 """
 
