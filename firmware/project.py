@@ -293,6 +293,7 @@ def convert(
 
     if target.backend.types is None:
         qkeras_layers.check_network(model)
+        model = qkeras_layers.folded(model)  # the reference from here on
         _check_fit(model, contract, qkeras_layers.input_format(model))
         circuit = qkeras_layers.circuit(model, contract.common_format)
     else:

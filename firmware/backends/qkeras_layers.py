@@ -83,7 +83,7 @@ def check_network(model: keras.Model) -> None:
         )
     if None in model.inputs[0].shape[1:]:
         raise UnsupportedError(f"the input's shape {tuple(model.inputs[0].shape[1:])} is not fixed")
-    faults = []
+    model, faults = folded(model), []
     for placed in layers_in_order(model):
         try:
             _check_layer(placed)
@@ -151,7 +151,7 @@ def folded(model: keras.Model) -> keras.Model:
     """The same network with each batch normalisation folded into the layer that it belongs to.
 
     A `QDenseBatchnorm` (and its like) computes with `gamma / sqrt(variance + epsilon)` times its kernel, quantised; what comes
-    out is a plain layer that has these weights, which its quantisers leave as they are.
+    out is a plain layer that has this product as its weights and quantises it in the same way.
 
     References:
         Folding: B. Jacob et al., arXiv:1712.05877, section 3.2.
@@ -161,37 +161,22 @@ def folded(model: keras.Model) -> keras.Model:
 
     if not any(type(layer).__name__ in FOLDED for layer in model.layers):
         return model
-    replaced: dict[str, Any] = {}
-
     def plain(layer: Any) -> Any:
         kind = FOLDED.get(type(layer).__name__)
         if kind is None:
             return layer.__class__.from_config(layer.get_config())
-        given = layer.get_config()
-        plainer = getattr(qkeras, kind)
-        parent = plainer(
-            **(
-                {"units": 1}
-                if kind == "QDense"
-                else {"kernel_size": 1, **({"filters": 1} if kind == "QConv2D" else {})}
-            )
-        )
-        kept = {key: given[key] for key in parent.get_config() if key in given} | {"use_bias": True}
-        replaced[layer.name] = layer
-        return plainer.from_config(kept)
+        given, plainer = layer.get_config(), getattr(qkeras, kind)
+        least = {"QDense": {"units": 1}, "QConv2D": {"filters": 1, "kernel_size": 1}}.get(kind, {"kernel_size": 1})
+        kept = {key: given[key] for key in plainer(**least).get_config() if key in given}
+        return plainer.from_config(kept | {"use_bias": True})
 
-    twin = keras.models.clone_model(model, clone_function=plain)
-    for layer in twin.layers:
-        source = replaced.get(layer.name)
-        if source is None:
-            layer.set_weights(model.get_layer(layer.name).get_weights())
-            continue
-        kernel, bias = source.get_folded_weights()
-        quantizer = getattr(source, "depthwise_quantizer_internal", None) or source.kernel_quantizer_internal
-        for what, one in (("kernel", quantizer), ("bias", source.bias_quantizer_internal)):
-            if one is None:
-                raise UnsupportedError(f"layer {layer.name!r}: its {what} has no quantiser; use quantized_bits")
-        layer.set_weights([np.asarray(quantizer(kernel)), np.asarray(source.bias_quantizer_internal(bias))])
+    tensor = model.inputs[0]
+    start = keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor._keras_history.operation.name)
+    twin = keras.models.clone_model(model, input_tensors=start, clone_function=plain)
+    for placed in layers_in_order(twin):
+        source = model.get_layer(placed.layer.name)
+        fused = type(source).__name__ in FOLDED
+        placed.layer.set_weights([np.asarray(one) for one in (source.get_folded_weights() if fused else source.weights)])
     return twin
 
 
@@ -206,6 +191,7 @@ def circuit(model: keras.Model, wire: FixedPoint) -> Circuit:
         UnsupportedError: The network is not accepted, or a sum may need more bits than int64 carries.
     """
     check_network(model)
+    model = folded(model)
     shape = tuple(model.inputs[0].shape[1:])
     steps: list[Step] = []
     reads: list[tuple[int, ...]] = []
@@ -300,8 +286,6 @@ def _windows(
     if padding == "same":  # as TensorFlow, Keras and hls4ml have it: the odd one goes to the end
         total = [max((-(-n // s) - 1) * s + k - n, 0) for n, s, k in zip(shape, strides, size, strict=False)]
         before, after = [one // 2 for one in total], [one - one // 2 for one in total]
-    elif padding == "causal":
-        before = [one - 1 for one in size]
     margins = [*zip(before, after, strict=True), (0, 0)]
     padded = np.pad(_places(shape), margins, constant_values=-1)
     axes = tuple(range(len(size)))
@@ -344,7 +328,7 @@ def _check_order(model: keras.Model) -> list[str]:
         faults.append(
             "the layer after the input is not a QActivation with quantized_bits: the input's format is not known"
         )
-    if not any(one.kind in (*WEIGHTED, *FOLDED) for one in layers):
+    if not any(one.kind in WEIGHTED for one in layers):
         faults.append("the network has no QDense or convolution layer: there is nothing to compute")
     quantised_by: dict[int, str] = {}
     for one in layers:
@@ -354,7 +338,7 @@ def _check_order(model: keras.Model) -> list[str]:
                 f"layer {one.layer.name!r} quantises what {before!r} has quantised: hls4ml keeps only one cast of the two; "
                 f"leave one of them out"
             )
-        if one.kind == "QActivation" or (one.kind in (*WEIGHTED, *FOLDED) and not is_linear(one.layer)):
+        if one.kind == "QActivation" or (one.kind in WEIGHTED and not is_linear(one.layer)):
             quantised_by[id(one.result)] = one.layer.name
         elif one.kind in SHAPING and before is not None:
             quantised_by[id(one.result)] = before
@@ -490,7 +474,7 @@ def _check_layer(placed: Placed) -> None:
         quantizer_format(layer.activation, f"layer {name!r}")
     if kind in WEIGHTED:
         quantized_weights(layer)
-    if kind in (*WEIGHTED, *FOLDED) and not is_linear(layer):
+    if kind in WEIGHTED and not is_linear(layer):
         if type(layer.activation).__name__ == "function":
             raise UnsupportedError(f"layer {name!r}: activation {layer.activation.__name__!r} is not quantised")
         quantizer_format(layer.activation, f"layer {name!r}")
@@ -510,6 +494,10 @@ def _check_convolution(layer: Any) -> None:
         found = getattr(layer, what, one)
         if set(np.atleast_1d(found).tolist()) != {one}:
             raise UnsupportedError(f"layer {name!r}: {what}={found} is not supported; use {one}")
+    if layer.padding not in ("valid", "same"):
+        raise UnsupportedError(
+            f"layer {name!r}: padding={layer.padding!r} fails in QKeras itself; use 'valid' or 'same'"
+        )
 
 
 def _check_pooling(placed: Placed) -> None:

@@ -109,10 +109,13 @@ def library(projects, folder, name):
         home = project.folder.absolute()
         (home / "firmware" / "traced.cpp").write_text(cpp.layers(project)[1])
         weights = [path.stem.upper() for path in (home / "firmware" / "weights").glob("*.h")]
-        guards = ("DEFINES_H_", "PARAMETERS_H_", "JETGATE_TAP_H_", "JETGATE_PORTS_H_", *(f"{one}_H_" for one in weights))
+        own = ("DEFINES_H_", "PARAMETERS_H_", "JETGATE_TAP_H_", "JETGATE_PORTS_H_", "NNET_INSTR_GEN_H_")
+        guards = (*own, *(f"{one}_H_" for one in weights))
         lines += [f"#undef {guard}" for guard in guards]
         lines += [f"#define {one} {name}_{one}_{number}" for one in BRIDGE]
-        lines.append(f'namespace net{number} {{\n#include "{home}/firmware/traced.cpp"')
+        # Patches of convolutions are written for each network, into hls4ml's namespace: here into one within the network's.
+        lines.append(f"namespace net{number} {{\nnamespace nnet {{ using namespace ::nnet; }}")
+        lines.append(f'#include "{home}/firmware/traced.cpp"')
         lines.append(f'#include "{home}/jetgate_bridge.cpp"\n}}')
         lines += [f"#undef {one}" for one in BRIDGE]
     folder.mkdir(exist_ok=True)

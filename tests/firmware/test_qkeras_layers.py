@@ -5,9 +5,18 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from qkeras import QActivation, QDense, quantized_bits, quantized_po2, quantized_relu
+from qkeras import (
+    QActivation,
+    QConv2DBatchnorm,
+    QDense,
+    QDenseBatchnorm,
+    QDepthwiseConv2DBatchnorm,
+    quantized_bits,
+    quantized_po2,
+    quantized_relu,
+)
 
-from firmware.backends.qkeras_layers import check_network, quantized_weights, quantizer_format
+from firmware.backends.qkeras_layers import check_network, circuit, folded, quantized_weights, quantizer_format
 from trigger.errors import UnsupportedError
 
 BITS = {"bits": 6, "integer": 1}
@@ -95,7 +104,7 @@ def dense(name, units=3):
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ([cast(), keras.layers.LSTM(4, name="memory")], "layer 'memory' is a LSTM, which is not supported; supported are InputLayer, QDense"),
+        ([cast(), keras.layers.LSTM(4, name="memory")], "layer 'memory' is a LSTM, which is not supported; supported are InputLayer, QActivation, QDense, QConv1D"),
         ([cast(), dense("a"), keras.layers.GlobalAveragePooling1D(name="mean")], "'mean' averages over 6 entries.*power of two"),
         ([cast(), keras.layers.Dense(3, name="plain")], "'plain' is a Dense.*QDense is its quantised form"),
         ([cast(), dense("a"), keras.layers.Softmax(name="soft")], "'soft' is a Softmax.*outside the chip"),
@@ -134,7 +143,7 @@ def test_sequential_models():
         check_network(keras.Sequential([cast(), dense("a")]))
     with pytest.raises(UnsupportedError, match="is not fixed"):
         check_network(keras.Sequential([keras.Input((None, 3)), cast(), dense("a")]))
-    with pytest.raises(UnsupportedError, match="no QDense layer"):
+    with pytest.raises(UnsupportedError, match="no QDense or convolution layer"):
         check_network(keras.Sequential([keras.Input((6,)), cast()]))
 
 
@@ -145,3 +154,55 @@ def test_all_reasons_are_named_at_once():
     with pytest.raises(UnsupportedError) as caught:
         check_network(keras.Model(start, x))
     assert [line.split("'")[1] for line in str(caught.value).splitlines()] == ["one", "two"]
+
+
+def normalised(layers, shape, seed):
+    """A network with random weights and random statistics of its normalisations."""
+    x = start = keras.Input(shape)
+    for one in (cast(), *layers):
+        x = one(x)
+    model = keras.Model(start, x)
+    generator = np.random.default_rng(seed)
+    for weight in model.weights:
+        if weight.dtype == "int64":
+            continue
+        positive = weight.path.endswith(("gamma", "moving_variance"))
+        weight.assign(generator.uniform(0.3, 2, weight.shape) if positive else generator.normal(0, 0.5, weight.shape))
+    return model
+
+
+def test_batch_normalisation_is_folded_into_the_layer_before_it():
+    """What comes out has no normalisation and is the same function; every kind that QKeras has."""
+    weights = {"kernel_quantizer": quantized_bits(6, 1, alpha=1.0), "bias_quantizer": quantized_bits(7, 2, alpha=1.0)}
+    depthwise = {"depthwise_quantizer": quantized_bits(6, 1, alpha=1.0), "bias_quantizer": weights["bias_quantizer"]}
+    layers = [
+        QConv2DBatchnorm(3, 2, padding="same", strides=2, name="conv", **weights),
+        QActivation(quantized_relu(6, 2), name="relu"),
+        QDepthwiseConv2DBatchnorm(2, name="depth", activation=quantized_relu(5, 2), **depthwise),
+        keras.layers.Flatten(name="flat"),
+        QDenseBatchnorm(4, use_bias=False, name="fc", **weights),
+    ]
+    model = normalised(layers, (5, 6, 2), 1)
+    plain = folded(model)
+    assert [type(one).__name__ for one in plain.layers[2:]] == ["QConv2D", "QActivation", "QDepthwiseConv2D", "Flatten", "QDense"]
+    assert [one.name for one in plain.layers[1:]] == [one.name for one in model.layers[1:]]
+    x = np.random.default_rng(2).integers(-128, 128, (500, 5, 6, 2)) / 16
+    expected = np.asarray(model(x.astype(np.float32)))
+    np.testing.assert_array_equal(np.asarray(plain(x.astype(np.float32))), expected)
+    assert len(np.unique(expected, axis=0)) > 300
+    # The folding itself, by hand: no library's own.
+    kernel, bias = quantized_weights(plain.get_layer("conv"))
+    norm = model.get_layer("conv").batchnorm
+    factor = np.asarray(norm.gamma) / np.sqrt(np.asarray(norm.moving_variance) + norm.epsilon)
+    want = np.clip(np.rint(np.asarray(model.get_layer("conv").kernel, dtype=float) * factor * 16), -32, 31) / 16
+    np.testing.assert_array_equal(kernel, want)
+    offset = factor * (np.asarray(model.get_layer("conv").bias) - np.asarray(norm.moving_mean)) + np.asarray(norm.beta)
+    np.testing.assert_array_equal(bias, np.clip(np.rint(offset * 16), -64, 63) / 16)
+    assert folded(plain) is plain
+    # Read as it is, it is the same circuit; and a normalisation without a quantiser is refused.
+    wire = quantizer_format(quantized_bits(8, 3, alpha=1.0), "cast")
+    codes = (x * 16).astype(np.int64)
+    steps = circuit(model, wire)
+    np.testing.assert_array_equal(steps(codes) * 2.0**-steps.fraction, expected)
+    with pytest.raises(UnsupportedError, match=r"fc\.bias has no quantiser"):
+        check_network(normalised([QDenseBatchnorm(4, kernel_quantizer=quantized_bits(6, 1, alpha=1.0), name="fc")], (4,), 1))
