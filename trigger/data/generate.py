@@ -466,7 +466,7 @@ class Record:
         status: Pythia's status code.
         mother: Index of the first mother within its event.
         momentum: `px`, `py`, `pz`, `e` in GeV.
-        place: `x` and `y` in mm of where it was made.
+        place: `x` and `y` in mm of where it was made; 0 where Pythia gives none, which is in the collision.
     """
 
     offsets: NDArray[np.int64]
@@ -492,7 +492,7 @@ def _record(batch: Any) -> Record:
         status=ak.to_numpy(flat.status),
         mother=ak.to_numpy(flat.mother1),
         momentum={name: ak.to_numpy(flat.p[name]) for name in ("px", "py", "pz", "e")},
-        place=(ak.to_numpy(flat.vProd.px), ak.to_numpy(flat.vProd.py)),
+        place=(ak.to_numpy(ak.fill_none(flat.vProd.px, 0.0)), ak.to_numpy(ak.fill_none(flat.vProd.py, 0.0))),
     )
 
 
