@@ -77,6 +77,7 @@ def write(model: keras.Model, wire: FixedPoint, target: Target, top: str, folder
         _check_saturation(qkeras_layers.circuit(model, wire))
         _register_handlers()
     _check_layer_names(model, backend)
+    _check_shared(model, backend)
     if backend.io == "stream":
         _check_streams(model)
     printed = io.StringIO()
@@ -210,12 +211,28 @@ def _check_layer_names(model: keras.Model, backend: HlsBackend) -> None:
             )
 
 
-def _check_streams(model: keras.Model) -> None:
-    """hls4ml fails on these layers, or what it writes for them takes whole arrays and does not compile."""
+def _check_shared(model: keras.Model, backend: HlsBackend) -> None:
+    """hls4ml has no shared multipliers for these layers; the C++ aborts when it is run."""
     for layer in model.layers:
-        if type(layer).__name__ in NOT_STREAMED:
+        if "Depthwise" in type(layer).__name__ and backend.strategy_of(layer.name) == "resource":
             raise UnsupportedError(
-                f"layer {layer.name!r}: a {type(layer).__name__} cannot be streamed by hls4ml; 'io: parallel' would be right"
+                f"layer {layer.name!r}: a depthwise convolution has no strategy 'resource' in hls4ml; "
+                f"'layers: {{{layer.name}: {{strategy: latency}}}}' would be right"
+            )
+
+
+def _check_streams(model: keras.Model) -> None:
+    """hls4ml fails on these layers, or what it writes for them takes whole arrays and does not compile, or aborts."""
+    for layer in model.layers:
+        kind = type(layer).__name__
+        if kind in NOT_STREAMED:
+            raise UnsupportedError(
+                f"layer {layer.name!r}: a {kind} cannot be streamed by hls4ml; 'io: parallel' would be right"
+            )
+        if kind.endswith("Pooling2D") and kind in qkeras_layers.POOLING and layer.pool_size != layer.strides:
+            raise UnsupportedError(
+                f"layer {layer.name!r} pools windows of {layer.pool_size} in steps of {layer.strides}, which hls4ml cannot "
+                f"stream; strides={layer.pool_size} or 'io: parallel' would be right"
             )
 
 

@@ -115,7 +115,8 @@ def convolution_network(seed):
     wire = qkeras_layers.quantizer_format(cast, "cast")
     names = tuple(f"x{k}" for k in range(int(np.prod(shape))))
     spec = InputSpec(inputs=tuple(Input(name=one, format=wire) for one in names), outputs=("a", "b", "c"), shape=shape)
-    return model, spec, load_target("vu13p", (f"backend.strategy={draw.choice(['latency', 'latency', 'resource'])}",))
+    io, strategy = draw.choice(["parallel"] * 4 + ["stream"]), draw.choice(["latency", "latency", "resource"])
+    return model, spec, load_target("vu13p", (f"backend.io={io}", f"backend.strategy={strategy}"))
 
 
 def compared(first, count, folder, name, events=300):
@@ -149,6 +150,8 @@ def compared(first, count, folder, name, events=300):
         for tap, own in zip(taps, divergence.expected_codes(circuit, codes, taps), strict=True):
             found.compare("cpp", seed, tap.codes, own)
             found.varying += len(np.unique(own, axis=0)) > 4
+        if project.manifest.rtl is None:
+            continue
         logic = rtl.interpreter(project.folder / "rtl").predict(spec.values(codes))
         found.compare("rtl", seed, np.ldexp(logic, port.fraction).reshape(expected.shape), expected)
     return found

@@ -104,6 +104,7 @@ def library(projects, folder, name):
         r'#include "nnet_utils/(\w+\.h)"', (project.folder / "firmware" / "parameters.h").read_text())}  # fmt: skip
     lines = ["#include <array>\n#include <cstddef>\n#include <cstdint>\n#include <cstdio>\n#include <iostream>\n#include <thread>",
              "#include <tuple>\n#include <vector>\n#include \"ap_fixed.h\"\n#include \"ap_int.h\"\n#include \"hls_stream.h\"",
+             "thread_local std::string jetgate_fault;",
              *(f'#include "nnet_utils/{one}"' for one in ["nnet_types.h", *headers] if one in used | {"nnet_types.h"})]  # fmt: skip
     for number, project in enumerate(projects):
         home = project.folder.absolute()
@@ -122,7 +123,7 @@ def library(projects, folder, name):
     (folder / f"{name}.cpp").write_text("\n".join(lines))
     include = projects[0].folder.absolute() / "firmware"
     command = ["g++", "-O0", "-w", "-DJETGATE_TRACE", f"-I{projects[0].folder.absolute()}", *(flag for flag in cpp.FLAGS if flag.startswith(("-std", "-f", "-shared", "-pthread"))),
-               *cpp.QUICK, f"-I{include}", f"-I{include}/ap_types", f"{name}.cpp", "-o", f"{name}.so"]  # fmt: skip
+               *cpp.QUICK, "-include", "jetgate_stream.h", f"-I{include}", f"-I{include}/ap_types", f"{name}.cpp", "-o", f"{name}.so"]  # fmt: skip
     tools.run(command, folder, folder / f"{name}.log", 1800)
     return ctypes.CDLL(str(folder / f"{name}.so"))
 

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import itertools
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware.circuit import Accumulate, Bounds, Cast, Circuit, Dense, Relu, Scale, Softmax, Sum, Table
+from firmware.circuit import (
+    Accumulate,
+    Add,
+    Bounds,
+    Cast,
+    Circuit,
+    Concatenate,
+    Dense,
+    Gather,
+    Max,
+    Multiply,
+    Relu,
+    Scale,
+    Shape,
+    Softmax,
+    Sum,
+    Table,
+)
 from trigger.errors import InputError, UnsupportedError
 from trigger.fixed_point import FixedPoint, Overflow, Rounding
 
@@ -140,3 +158,110 @@ def test_codes_of_sixty_bits_that_do_not_fit_are_seen(signed):
     cast = Cast("c", source, FixedPoint(True, 7, 4, Rounding.RND, Overflow.WRAP))
     ends = np.array([1 << 57, (1 << 58) + 5, source.max_code, 127 << 20, (127 << 20) + (31 << 15)])
     assert cast.overflows(ends).tolist() == [True, True, True, False, True]
+
+
+WIRE = FixedPoint(True, 2, 1)  # codes from -8 to 7
+SQUARE = Multiply("square", True, 2)
+TWO_READERS = Circuit(
+    (3,), WIRE,
+    (
+        Dense("first", np.array([[1, -2], [3, 0], [-1, 4]]), np.array([5, -6]), 3),
+        Cast("cast", FixedPoint(True, 9, 3), FixedPoint(True, 3, 2, Rounding.RND_CONV, Overflow.SAT)),
+        Dense("second", np.array([[2, -1, 1], [1, 3, -3]]), np.array([0, 1, 2]), 4),
+        Add("difference", (1, -1), (3, 0), 4),
+        Multiply("product", False, 5),
+        Concatenate("both", 0, (0, 1), 5),
+        Multiply("squares", True, 10),
+        Shape("column", (6, 1), 10),
+        Sum("score", 10),
+    ),
+    ((0,), (1,), (2,), (0, 3), (4, 0), (5, 4), (6,), (7,), (8,)),
+)  # fmt: skip
+"""A network whose input is read three times and whose differences are read twice."""
+
+
+def by_hand(row):
+    """`TWO_READERS` for one event, in Python's integers."""
+    hidden = [row[0] + 3 * row[1] - row[2] + 5, -2 * row[0] + 4 * row[2] - 6]
+    cast = [min(max(round(Fraction(one, 2)), -32), 31) for one in hidden]  # ties to even
+    second = [2 * cast[0] + cast[1], -cast[0] + 3 * cast[1] + 1, cast[0] - 3 * cast[1] + 2]
+    differences = [8 * x - y for x, y in zip(row, second, strict=True)]
+    products = [d * x for d, x in zip(differences, row, strict=True)]
+    return sum(one**2 for one in (*products, *(2 * d for d in differences)))
+
+
+def test_a_graph_is_what_a_slow_hand_would_do():
+    codes = everything(WIRE, 3)
+    out = TWO_READERS(codes)
+    assert out[:, 0].tolist() == [by_hand(row) for row in codes.tolist()]
+    tensors = [codes] + [made for _, _, made in TWO_READERS.walk(codes)]
+    for found, bounds in zip(tensors, TWO_READERS.bounds(), strict=True):
+        assert (found >= bounds.low).all()
+        assert (found <= bounds.high).all()
+    for step, given, made in TWO_READERS.walk(codes[:7]):
+        np.testing.assert_array_equal(step(*given), made)
+
+
+def test_readers_and_what_follows():
+    assert TWO_READERS.readers == ((0, 3, 4), (1,), (2,), (3,), (4, 5), (5,), (6,), (7,), (8,), ())
+    # A chain ends where a tensor is read twice, and where a step reads another one besides.
+    assert [TWO_READERS.following(k) for k in range(9)] == [[1, 2], [2], [], [], [], [6, 7, 8], [7, 8], [8], []]
+
+
+def test_few_events_of_a_large_network_are_held_at_once():
+    wide = Gather("wide", np.zeros((1 << 14, 2), dtype=np.int64), 1)
+    narrow = Circuit((3,), WIRE, (Sum("sum", 1),))
+    assert narrow.block == 4096
+    large = Circuit((3,), WIRE, (wide, Shape("flat", (1 << 15,), 1), Sum("sum", 1)))
+    assert large.block == 128
+    codes = np.random.default_rng(1).integers(-8, 8, (300, 3))
+    np.testing.assert_array_equal(large(codes)[:, 0], codes[:, 0] << 15)
+
+
+@given(SEEDS)
+def test_bounds_of_tensors_put_together_hold_and_are_reached(seed):
+    """Two inputs of a few codes each: every pair of codes is tried."""
+    generator = np.random.default_rng(seed)
+    low = generator.integers(-9, 4, 2)
+    high = low + generator.integers(0, 9, 2)
+    one, other = (codes.reshape(-1, 1) for codes in np.meshgrid(*(np.arange(a, b + 1) for a, b in zip(low, high, strict=True))))
+    bounds = [Bounds(low[k : k + 1], high[k : k + 1]) for k in (0, 1)]
+    signs = (1, int(generator.choice([-1, 1])))
+    for step, given_codes, given_bounds in (
+        (Add("add", signs, (0, 2), 4), (one, other), bounds),
+        (Multiply("product", False, 4), (one, other), bounds),
+        (SQUARE, (one,), bounds[:1]),
+        (Concatenate("side by side", 0, (1, 0), 4), (one, other), bounds),
+    ):
+        out, reached = step(*given_codes), step.bounds(*given_bounds)
+        np.testing.assert_array_equal(out.min(axis=0), reached.low)
+        np.testing.assert_array_equal(out.max(axis=0), reached.high)
+    expected = [a + signs[1] * 4 * b for a, b in zip(one.ravel().tolist(), other.ravel().tolist(), strict=True)]
+    assert Add("add", signs, (0, 2), 4)(one, other)[:, 0].tolist() == expected
+
+
+@given(SEEDS)
+def test_bounds_of_windows_hold_and_are_reached(seed):
+    generator = np.random.default_rng(seed)
+    codes = everything(FixedPoint(True, 1, 1), 3) + generator.integers(-3, 4, 3)
+    given_bounds = Bounds(codes.min(axis=0), codes.max(axis=0))
+    index = generator.integers(-1, 3, (2, 2))
+    gather = Gather("windows", index, 1)
+    out, reached = gather(codes), gather.bounds(given_bounds)
+    expected = [[[row[place] if place >= 0 else 0 for place in line] for line in index.tolist()] for row in codes.tolist()]
+    assert out.tolist() == expected
+    np.testing.assert_array_equal(out.min(axis=0), reached.low)
+    np.testing.assert_array_equal(out.max(axis=0), reached.high)
+    largest = Max("largest", 1)
+    assert largest(out).tolist() == [[max(one) for one in zip(*window, strict=True)] for window in expected]
+    np.testing.assert_array_equal(largest(out).min(axis=0) >= largest.bounds(reached).low, True)
+    np.testing.assert_array_equal(largest(codes).max(axis=0), largest.bounds(given_bounds).high)
+    np.testing.assert_array_equal(largest(codes).min(axis=0), largest.bounds(given_bounds).low)
+
+
+def test_products_and_sums_beyond_64_bits_are_refused():
+    wide = Bounds(np.array([-(1 << 31)]), np.array([1 << 31]))
+    with pytest.raises(UnsupportedError, match="layer 'square': sums may need 63 bits, 59 are the most"):
+        SQUARE.bounds(wide)
+    with pytest.raises(UnsupportedError, match="layer 'add': sums may need 72 bits"):
+        Add("add", (1, -1), (0, 40), 40).bounds(wide, wide)
