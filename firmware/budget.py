@@ -225,6 +225,8 @@ def closed(report: SynthesisReport) -> bool:
 
 def _tool(report: SynthesisReport) -> str:
     stage = report.stage.label if report.stage else "stage not known"
+    if report.stage is Stage.ESTIMATE:
+        return stage
     return " ".join([stage, "by", report.tool or "an unknown tool", *([report.version] if report.version else [])])
 
 

@@ -186,6 +186,7 @@ class Budget(Settings):
     """Limits by stage: figures of different stages are never held to the same one.
 
     Attributes:
+        estimate: Without any tool: the Verilog's cost and registers, and its simulated latency.
         open: After synthesis by Yosys, of the Verilog.
         hls: By the HLS compiler's estimate.
         cosim: By co-simulation.
@@ -193,6 +194,7 @@ class Budget(Settings):
         implementation: After placement and routing.
     """
 
+    estimate: Limits | None = None
     open: Limits | None = None
     hls: Limits | None = None
     cosim: Limits | None = None

@@ -111,6 +111,7 @@ class Recipe(Settings):
         baseline: What a tagger is compared with.
         inverse: Classes that a second float detector is trained on, to see the inverse task.
         requirements: What it must reach.
+        target: What it is run for unless another target is named: a packaged name or a path.
         seed: Seed of everything random.
     """
 
@@ -123,6 +124,7 @@ class Recipe(Settings):
     baseline: Baseline | None = None
     inverse: tuple[str, ...] | None = Field(default=None, min_length=1)
     requirements: Requirements = Requirements()
+    target: str = "vu13p"
     seed: int = Field(default=1, ge=0, lt=2**32)
 
     @property

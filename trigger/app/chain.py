@@ -1,7 +1,7 @@
 """The chain from a recipe to a verdict, each step done once.
 
 ```
-sample -> features -> quantised and float network -> firmware project -> emulation -> performance -> verdict, figures
+sample -> inputs -> quantised and float network -> firmware project -> emulation -> performance -> verdict, figures
                                                      firmware project -> test bench, open synthesis --^
 ```
 
@@ -10,8 +10,8 @@ step whose record is there, has the same key and whose files are unchanged is no
 a killed one goes on where it stopped. Nothing of a step is seen before it is complete.
 
 ```
-OUT/runs/data/pythia-<digest>/jets.root      the sample, shared by all recipes that ask for the same
-OUT/runs/models/<recipe>-<digest>/           features and networks, shared by all targets
+OUT/runs/data/<kind>-<digest>/               the sample, shared by all recipes that ask for the same
+OUT/runs/models/<recipe>-<digest>/           inputs and networks, shared by all targets
 OUT/runs/<recipe>-<digest>/                  verdict, emulation, performance, figures: one recipe on one target
 OUT/vivado_projects/<recipe>-<target>-<digest>/
 ```
@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -35,28 +35,45 @@ from numpy.typing import NDArray
 from firmware import tools
 from firmware.project import FirmwareProject, convert, writers
 from firmware.target import Target
-from models.recipe import Recipe
+from models.quantization import Quantization
+from models.recipe import Inputs, Network, Recipe
 from trigger import config
+from trigger.app import sample as sample_of
 from trigger.app.console import Reporter, raise_if_interrupted, start_keras
-from trigger.data.generate import PythiaData, generate, read_generated, sample_digest
-from trigger.data.jets import FeatureDataset, JetDataset, Origin, Split, concatenate_features, split_by_event
-from trigger.data.rootfile import RootData, final_weights, input_files, read_jets
-from trigger.data.table import TableData, read_table
-from trigger.data.toy import ToyData, toy_jets
+from trigger.data.jets import FeatureDataset, Origin, Split, split_by_event
 from trigger.digest import SHORT, digest, file_digest
-from trigger.errors import InputError, nearest
-from trigger.files import make_folder, matching, read_json, replacing, write_json, write_text
-from trigger.inputs.contract import InputSpec, standardised
-from trigger.inputs.features import JET_FEATURES, jet_features
+from trigger.errors import InputError
+from trigger.files import make_folder, read_json, replacing, write_json, write_text
+from trigger.inputs.contract import InputSpec
 from trigger.verdict import Requirement, Status, Verdict
 
 if TYPE_CHECKING:
     from firmware.emulation import EmulationResult
     from models.trained import TrainedModel
-    from trigger.decision.efficiency import Comparison
 
-STEP_FORMAT = 1
+STEP_FORMAT = 2
 """Part of every key; raised when a step gives something else for the same inputs."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A network and what it sees of the sample: the recipe's own, the baseline's, or that of the inverse task.
+
+    Attributes:
+        prefix: Begins the names of its files.
+        inputs: What the network sees.
+        network: The network.
+        quantization: Formats of its numbers.
+        classes: What it is trained on; all classes where it is `None`.
+        forms: Which are trained, of `quantised` and `float`.
+    """
+
+    prefix: str
+    inputs: Inputs
+    network: Network
+    quantization: Quantization
+    classes: tuple[str, ...] | None
+    forms: tuple[str, ...] = ("quantised", "float")
 
 
 @dataclass(frozen=True)
@@ -80,15 +97,43 @@ class Chain:
     overrides: tuple[str, ...] = ()
 
     @cached_property
+    def views(self) -> tuple[View, ...]:
+        """Every network that is trained, the one that becomes firmware first."""
+        recipe = self.recipe
+        found = [View("", recipe.inputs, recipe.network, recipe.quantization, recipe.training.classes)]
+        if recipe.baseline is not None:
+            other = recipe.baseline
+            found.append(View("baseline_", other.inputs, other.network, other.quantization, None))
+        if recipe.inverse is not None:
+            found.append(
+                View("inverse_", recipe.inputs, recipe.network, recipe.quantization, recipe.inverse, ("float",))
+            )
+        return tuple(found)
+
+    @property
+    def main(self) -> View:
+        """The network that becomes firmware."""
+        return self.views[0]
+
+    @property
+    def samples(self) -> Path:
+        """Where generated samples are kept."""
+        return self.out / "runs" / "data"
+
+    @cached_property
     def model_folder(self) -> Path:
         """Features and networks of the recipe; what is required of them does not change them."""
-        decides = self.recipe.model_dump(mode="json", exclude={"requirements"})
+        decides = self.recipe.model_dump(mode="json", exclude={"requirements", "target"})
         return self.out / "runs" / "models" / f"{self.recipe.name}-{digest(decides)[:SHORT]}"
 
     @cached_property
     def folder(self) -> Path:
         """Everything of the recipe on this target."""
-        return self.out / "runs" / f"{self.recipe.name}-{digest(self.recipe, self.target)[:SHORT]}"
+        return (
+            self.out
+            / "runs"
+            / f"{self.recipe.name}-{digest(self.recipe.model_dump(mode='json', exclude={'target'}), self.target)[:SHORT]}"
+        )
 
     @property
     def projects(self) -> Path:
@@ -116,6 +161,10 @@ def run(chain: Chain) -> Verdict:
     with _ending_together() as pool:
         compiled, synthesised = pool.submit(_compile, chain, record), pool.submit(synthesize_openly, chain, record)
         train(chain, sample, "float")
+        for view in chain.views[1:]:
+            seen = features(chain, view)
+            for which in view.forms:
+                train(chain, seen, which, view)
         compiled.result()
         emulation = emulate_project(chain, record)
         mutation = mutate_project(chain, record, emulation)
@@ -183,147 +232,92 @@ def _seals(outputs: list[Path]) -> dict[str, str | None]:
     return {path.name: file_digest(path) if path.is_file() else None for path in outputs}
 
 
-# ----------------------------------------------------------------------------------------------------- sample, features
+# ------------------------------------------------------------------------------------------------------------ features
 
 
-def sample_path(chain: Chain) -> Path | None:
-    """The generated sample, made if need be; `None` where the data is the user's own or a toy."""
-    data = chain.recipe.data
-    if not isinstance(data, PythiaData):
-        return None
-    with chain.report.progress("collisions") as progress:
-        return generate(data, chain.recipe.seed, chain.out / "runs" / "data", workers=chain.workers, progress=progress)
-
-
-def jets(chain: Chain) -> Iterator[JetDataset]:
-    """The jets of the recipe, block by block.
-
-    Raises:
-        InputError: The recipe's data is a table, which has no jets in it.
-    """
-    data = chain.recipe.data
-    match data:
-        case PythiaData():
-            path = sample_path(chain)
-            assert path is not None
-            yield from read_generated(path)
-        case RootData():
-            yield from read_jets(data)
-        case ToyData():
-            yield from toy_jets(data, chain.recipe.seed)
-        case TableData():
-            raise InputError("the recipe's data is a table of features: there are no jets in it")
-
-
-def features(chain: Chain) -> FeatureDataset:
-    """The features of the whole sample, computed once."""
-    path = chain.model_folder / "features.npz"
+def features(chain: Chain, view: View | None = None) -> FeatureDataset:
+    """What a network sees of the whole sample, computed once."""
+    view = view or chain.main
+    path = chain.model_folder / f"{view.prefix}features.npz"
 
     def compute() -> dict[str, Any]:
-        chain.report.say(f"features of {chain.recipe.name}")
-        sample = _compute_features(chain)
+        chain.report.say(f"{view.inputs.kind} of {chain.recipe.name}")
+        table = sample_of.table(chain.recipe, view.inputs, chain.samples, chain.workers, chain.report)
         with replacing(path) as fresh:
-            np.savez(fresh, values=sample.values, labels=sample.labels, weights=sample.weights, events=sample.events)
+            columns = {name: getattr(table, name) for name in ("values", "labels", "weights", "events", "target")}
+            np.savez(fresh, allow_pickle=False, **{name: one for name, one in columns.items() if one is not None})
         return {
-            "digest": sample.digest(), "jets": len(sample), "names": list(sample.names),
-            "class_names": list(sample.class_names),
-            "origin": {"kind": sample.origin.kind, "synthetic": sample.origin.synthetic, "details": sample.origin.details},
+            "digest": table.digest(), "rows": len(table), "names": list(table.names),
+            "class_names": list(table.class_names), "origin": asdict(table.origin),
         }  # fmt: skip
 
-    data = chain.recipe.data
-    content = sample_digest(data, chain.recipe.seed) if isinstance(data, PythiaData) else _files_digest(data)
-    key = digest(STEP_FORMAT, version("jetgate"), data, chain.recipe.seed, chain.recipe.inputs, content)
-    record = step(chain.model_folder, "features", key, [path], compute)
+    key = digest(
+        STEP_FORMAT,
+        version("jetgate"),
+        chain.recipe.data,
+        chain.recipe.seed,
+        view.inputs,
+        sample_of.content(chain.recipe),
+    )
+    record = step(chain.model_folder, f"{view.prefix}features", key, [path], compute)
     with np.load(path, allow_pickle=False) as stored:
         return FeatureDataset(
             stored["values"], tuple(record["names"]), stored["labels"], tuple(record["class_names"]), stored["weights"],
-            stored["events"], Origin(**record["origin"]),
+            stored["events"], Origin(**record["origin"]), stored.get("target"),
         )  # fmt: skip
 
 
-def _compute_features(chain: Chain) -> FeatureDataset:
-    data, wanted = chain.recipe.data, chain.recipe.inputs.features
-    if isinstance(data, TableData):
-        table = read_table(data)
-        if wanted is None:
-            return table
-        unknown = [name for name in wanted if name not in table.names]
-        if unknown:
-            raise InputError(
-                f"inputs.features: the table has no {unknown[0]!r}; nearest: {nearest(unknown[0], table.names)}"
-            )
-        columns = [table.names.index(name) for name in wanted]
-        return FeatureDataset(
-            table.values[:, columns], wanted, table.labels, table.class_names, table.weights, table.events, table.origin
-        )
-    parts, pts = [], []
-    for block in jets(chain):
-        parts.append(jet_features(block, wanted or tuple(JET_FEATURES), chain.workers))
-        pts.append(block.kinematics()["pt_gev"])
-    whole = concatenate_features(parts)
-    if isinstance(data, RootData):
-        weights = final_weights(data, np.concatenate(pts), whole.labels, whole.weights)
-        whole = FeatureDataset(
-            whole.values, whole.names, whole.labels, whole.class_names, weights, whole.events, whole.origin
-        )
-    return whole
-
-
-def _files_digest(data: RootData | TableData | ToyData) -> list[list[str]]:
-    """Digest of every file that the recipe reads."""
-    if isinstance(data, RootData):
-        paths = [path for _, group in input_files(data) for path in group]
-    elif isinstance(data, TableData):
-        paths = matching(data.files)
-    else:
-        paths = []
-    return [[str(path), file_digest(path)] for path in paths]
-
-
 def splits(recipe: Recipe, sample: FeatureDataset) -> dict[Split, NDArray[np.bool_]]:
-    """Which jets are for training, validation and test."""
+    """Which rows are for training, validation and test."""
     return split_by_event(sample.events, recipe.seed, recipe.training.validation, recipe.training.test)
 
 
 # ------------------------------------------------------------------------------------------------------------- networks
 
 
-def contract_of(recipe: Recipe, sample: FeatureDataset) -> InputSpec:
-    """The input contract: standardised on the training jets alone."""
-    learn = sample.take(splits(recipe, sample)[Split.TRAIN])
-    units = recipe.data.units if isinstance(recipe.data, TableData) else JET_FEATURES
-    return standardised(
-        learn.values, learn.names, tuple(units.get(name, "1") for name in learn.names), learn.weights,
-        recipe.inputs.format, learn.class_names,
-    )  # fmt: skip
+def learnt(chain: Chain, view: View, sample: FeatureDataset, split: Split) -> FeatureDataset:
+    """The rows of a split that a network is trained on or validated with.
+
+    Raises:
+        InputError: There is none.
+    """
+    chosen = splits(chain.recipe, sample)[split]
+    if view.classes is not None:
+        chosen &= np.isin(sample.labels, [sample.class_names.index(name) for name in view.classes])
+    if not chosen.any():
+        raise InputError(f"no row of {', '.join(view.classes or sample.class_names)} is in the {split} split")
+    return sample.take(chosen)
 
 
-def train(chain: Chain, sample: FeatureDataset, which: str) -> dict[str, Any]:
+def contract_of(chain: Chain, view: View, sample: FeatureDataset) -> InputSpec:
+    """The input contract, from the rows that are trained on alone."""
+    contract = view.inputs.contract(learnt(chain, view, sample, Split.TRAIN))
+    return contract.model_copy(update={"outputs": view.network.outputs(sample.class_names)})
+
+
+def train(chain: Chain, sample: FeatureDataset, which: str, view: View | None = None) -> dict[str, Any]:
     """Train the `quantised` or the `float` network, once; returns the step's record."""
-    recipe, folder = chain.recipe, chain.model_folder / which
-    quantization = recipe.quantization if which == "quantised" else None
+    view, recipe = view or chain.main, chain.recipe
+    name = f"{view.prefix}{which}"
+    folder = chain.model_folder / name
+    quantization = view.quantization if which == "quantised" else None
 
-    def fit() -> dict[str, Any]:
+    def teach() -> dict[str, Any]:
         start_keras()
         from models.trained import TrainedModel
         from models.training import Batch
         from models.training import train as fit_network
 
-        chain.report.say(f"training the {which} network")
-        contract = contract_of(recipe, sample)
-        parts = splits(recipe, sample)
+        chain.report.say(f"training the {name.replace('_', ' ')} network")
+        contract = contract_of(chain, view, sample)
 
         def batch(split: Split) -> Batch:
-            one = sample.take(parts[split])
-            # The quantised network sees what the wire carries; the float network what was there before.
-            inputs = (
-                contract.scaled(one.values) if quantization is None else contract.values(contract.codes(one.values))
-            )
-            return Batch(inputs.reshape(len(one), *contract.network_shape), one.labels, one.weights)
+            one = learnt(chain, view, sample, split)
+            return Batch(network_inputs(contract, one, quantization is not None), one.labels, one.weights, one.target)
 
-        with chain.report.progress(f"{which} network") as progress:
+        with chain.report.progress(f"{name.replace('_', ' ')} network") as progress:
             network, history = fit_network(
-                recipe.network, contract, len(sample.class_names), quantization, recipe.training, recipe.seed,
+                view.network, contract, len(sample.class_names), quantization, recipe.training, recipe.seed,
                 batch(Split.TRAIN), batch(Split.VALIDATION), lambda done, total: progress("epochs", done, total),
             )  # fmt: skip
         trained = TrainedModel(network, contract, history)
@@ -331,11 +325,17 @@ def train(chain: Chain, sample: FeatureDataset, which: str) -> dict[str, Any]:
         return {"digest": trained.digest(), "epochs": len(history["loss"]), "parameters": int(network.count_params())}
 
     key = digest(
-        STEP_FORMAT, version("jetgate"), sample.digest(), recipe.network, quantization, recipe.training, recipe.inputs,
-        recipe.seed, _keras_versions(),
+        STEP_FORMAT, version("jetgate"), sample.digest(), view.network, quantization, recipe.training, view.classes,
+        view.inputs, recipe.seed, _keras_versions(),
     )  # fmt: skip
     outputs = [folder / name for name in ("model.keras", "contract.yaml", "history.json")]
-    return step(chain.model_folder, which, key, outputs, fit)
+    return step(chain.model_folder, name, key, outputs, teach)
+
+
+def network_inputs(contract: InputSpec, sample: FeatureDataset, on_the_wire: bool) -> NDArray[np.float64]:
+    """What a network is given: a quantised one what the wire carries, a float one what was there before."""
+    inputs = contract.values(contract.codes(sample.values)) if on_the_wire else contract.scaled(sample.values)
+    return inputs.reshape(len(sample), *contract.network_shape)
 
 
 def _keras_versions() -> list[str]:
@@ -347,7 +347,7 @@ def _keras_versions() -> list[str]:
 
 
 def load_trained(chain: Chain, which: str) -> TrainedModel:
-    """A network that `train` made."""
+    """A network that `train` made, by the name of its step."""
     start_keras()
     from models.trained import TrainedModel
 
@@ -492,78 +492,37 @@ def mutate_project(chain: Chain, record: Mapping[str, Any], emulation: Emulation
 def measure(
     chain: Chain, sample: FeatureDataset, record: Mapping[str, Any], emulation: EmulationResult
 ) -> dict[str, Any]:
-    """Float, quantised and firmware scores on the held-out jets, their figures of merit, and the figures; once."""
+    """What float, quantised and firmware scores are worth on the held-out rows, and the figures; once."""
+    from trigger.app import physics
+
     path, plots = chain.folder / "performance.json", chain.folder / "plots"
-    names = ("groomed_mass", "roc", "history", "scores")
-    networks = {which: read_json(chain.model_folder / "steps" / f"{which}.json") for which in ("float", "quantised")}
+    found = sorted(read_json(one)["digest"] for one in _trained_records(chain))
 
     def evaluate() -> None:
         start_keras()
         chain.report.say("performance of float, quantised and firmware scores")
-        comparison, logits = _scores(chain, sample, record, emulation)
-        write_json(path, {**comparison.summary(), "test_jets": len(next(iter(logits.values()))),
-                          "mass_peaks": _mass_peaks(sample)})  # fmt: skip
-        _draw(chain, sample, logits, plots)
+        assert emulation.physics is not None
+        measured = physics.measured(chain, sample, open_project(chain, record), np.asarray(emulation.physics))
+        write_json(path, measured.summary)
+        with replacing(plots) as fresh:
+            fresh.mkdir()
+            physics.draw(measured, fresh)
 
+    wanted = chain.recipe.requirements
     key = digest(
-        STEP_FORMAT, version("jetgate"), {name: one["digest"] for name, one in networks.items()}, sample.digest(),
-        emulation.sources_digest, emulation.physics,
+        STEP_FORMAT, version("jetgate"), found, sample.digest(), emulation.sources_digest, emulation.physics,
+        wanted.fraction, chain.recipe.class_names,
     )  # fmt: skip
-    outputs = [path, *(plots / f"{name}{suffix}" for name in names for suffix in (".svg", ".png"))]
-    outputs = [one for one in outputs if one.stem != "groomed_mass" or "mass_gev" in sample.names]
-    step(chain.folder, "performance", key, outputs, evaluate)
+    drawn = [plots / f"{name}{suffix}" for name in ("history", "roc", "scores") for suffix in (".svg", ".png")]
+    step(chain.folder, "performance", key, [path, *drawn], evaluate)
     performance: dict[str, Any] = read_json(path)
     return performance
 
 
-def _scores(
-    chain: Chain, sample: FeatureDataset, record: Mapping[str, Any], emulation: EmulationResult
-) -> tuple[Comparison, dict[str, NDArray[np.float64]]]:
-    from models.training import logits as network_logits
-    from trigger.decision.efficiency import compare
-
-    test = sample.take(splits(chain.recipe, sample)[Split.TEST])
-    quantised, floating = load_trained(chain, "quantised"), load_trained(chain, "float")
-    contract = quantised.contract
-    project = open_project(chain, record)
-    assert emulation.physics is not None
-    shape = (len(test), *contract.network_shape)
-    logits = {
-        "float": network_logits(floating.network, contract.scaled(test.values).reshape(shape)),
-        "quantised": network_logits(quantised.network, contract.values(contract.codes(test.values)).reshape(shape)),
-        "firmware": project.manifest.outputs.fixed_point.values(emulation.physics),
-    }
-    return compare(logits, test.labels, test.class_names, test.weights, test.events, chain.recipe.seed), logits
-
-
-def _mass_peaks(sample: FeatureDataset) -> dict[str, dict[str, float | None]]:
-    from trigger.inputs.observables import mass_peak
-
-    if "mass_gev" not in sample.names:
-        return {}
-    peaks = {
-        name: mass_peak(sample.column("mass_gev")[sample.labels == label])
-        for label, name in enumerate(sample.class_names)
-        if name in ("W", "Z", "top", "higgs")
-    }
-    return {
-        name: {what: float(value) if np.isfinite(value) else None for what, value in vars(peak).items()}
-        for name, peak in peaks.items()
-    }
-
-
-def _draw(chain: Chain, sample: FeatureDataset, logits: dict[str, NDArray[np.float64]], plots: Path) -> None:
-    from trigger.plots import tagging
-    from trigger.plots.style import save
-
-    simulated = sample.origin.kind in ("pythia", "toy")
-    test = sample.take(splits(chain.recipe, sample)[Split.TEST])
-    histories = {which: read_json(chain.model_folder / which / "history.json") for which in ("quantised", "float")}
-    if "mass_gev" in sample.names:
-        save(tagging.mass_by_class(sample, simulated), plots / "groomed_mass")
-    save(tagging.roc(logits, test.labels, test.weights, test.class_names, simulated), plots / "roc")
-    save(tagging.history(histories, simulated), plots / "history")
-    save(tagging.scores(logits["firmware"], test.labels, test.weights, test.class_names, simulated), plots / "scores")
+def _trained_records(chain: Chain) -> list[Path]:
+    """Records of every network that was trained for the recipe."""
+    names = [f"{view.prefix}{which}" for view in chain.views for which in view.forms]
+    return [chain.model_folder / "steps" / f"{name}.json" for name in names]
 
 
 # -------------------------------------------------------------------------------------------------------------- verdict
@@ -581,7 +540,8 @@ def conclude(
     firmware = read_json(chain.folder / "steps" / "firmware.json")
     project = open_project(chain, firmware)
     reports = latest(project, emulation.timing)
-    told = (bench, estimate_requirement(project), *judge(chain.target, reports))
+    shown = () if chain.target.budget.estimate else (estimate_requirement(project),)
+    told = (bench, *shown, *judge(chain.target, reports))
     verdict = Verdict(
         requirements=requirements(chain.recipe, sample, emulation, mutation, performance, firmware["clipped"], told),
         synthetic=sample.origin.synthetic,
@@ -596,7 +556,7 @@ def _provenance(chain: Chain, firmware: Mapping[str, Any]) -> dict[str, Any]:
     steps = {
         name: read_json(folder / "steps" / f"{name}.json")
         for folder, names in (
-            (chain.model_folder, ("features", "quantised", "float")),
+            (chain.model_folder, ("features", *(one.stem for one in _trained_records(chain)))),
             (chain.folder, ("emulation", "mutation", "testbench", "open")),
         )
         for name in names

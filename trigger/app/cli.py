@@ -30,6 +30,12 @@ RecipeName = Annotated[
     str, typer.Argument(help="A packaged recipe (see 'jetgate recipes') or the path of a YAML file.")
 ]
 TargetName = Annotated[str, typer.Option("--target", "-t", help="A packaged target (see 'jetgate targets') or a path.")]
+OwnTarget = Annotated[
+    str | None,
+    typer.Option(
+        "--target", "-t", help="A packaged target (see 'jetgate targets') or a path; the recipe's if not given."
+    ),
+]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for runs/ and vivado_projects/.")]
 Workers = Annotated[
     int, typer.Option("--workers", "-j", min=1, help="Processes and threads; results do not depend on it.")
@@ -43,7 +49,7 @@ CORES = os.cpu_count() or 1
 
 @app.command()
 def run(
-    recipe: RecipeName, target: TargetName = DEFAULT_TARGET, out: Out = Path(), workers: Workers = CORES,
+    recipe: RecipeName, target: OwnTarget = None, out: Out = Path(), workers: Workers = CORES,
     set_: Set = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """The whole chain, from collisions to a verdict. Goes on where it was stopped; does nothing twice."""
@@ -64,11 +70,12 @@ def data(
     recipe: RecipeName, out: Out = Path(), workers: Workers = CORES, set_: Set = None, as_json: AsJson = False
 ) -> int:
     """Make or read the sample of a recipe, compute its features, and say what is in it."""
-    from trigger.app.chain import features, sample_path
+    from trigger.app.chain import features
+    from trigger.app.sample import generated
 
-    chain = _chain(recipe, DEFAULT_TARGET, out, workers, set_)
+    chain = _chain(recipe, None, out, workers, set_)
     sample = features(chain)
-    path = sample_path(chain)
+    path = generated(chain.recipe, chain.samples, chain.workers, chain.report)
     counts = {name: int((sample.labels == label).sum()) for label, name in enumerate(sample.class_names)}
     content = {
         "sample": str(path) if path else None, "features": str(chain.model_folder / "features.npz"), "jets": counts,
@@ -78,7 +85,7 @@ def data(
         _print_json(content)
     else:
         _print(
-            f"{len(sample):,} jets: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()),
+            f"{len(sample):,} rows: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()),
             f"sample    {path or 'as given'}",
             f"features  {content['features']}",
             f"digest    {content['digest']}",
@@ -93,7 +100,7 @@ def train(
     """Train the quantised network of a recipe and its float twin."""
     from trigger.app import chain as chain_of
 
-    chain = _chain(recipe, DEFAULT_TARGET, out, workers, set_)
+    chain = _chain(recipe, None, out, workers, set_)
     sample = chain_of.features(chain)
     records = {which: chain_of.train(chain, sample, which) for which in ("quantised", "float")}
     networks = {}
@@ -396,14 +403,15 @@ def _interrupted() -> int:
     return EXIT_INTERRUPTED
 
 
-def _chain(recipe: str, target: str, out: Path, workers: int, set_: list[str] | None) -> Chain:
+def _chain(recipe: str, target: str | None, out: Path, workers: int, set_: list[str] | None) -> Chain:
     from firmware.target import load_target
     from models.recipe import load_recipe
     from trigger.app.chain import Chain
     from trigger.app.console import Reporter
 
     overrides = tuple(set_ or ())
-    return Chain(load_recipe(recipe, overrides), load_target(target), out, workers, Reporter(), overrides)
+    given = load_recipe(recipe, overrides)
+    return Chain(given, load_target(target or given.target), out, workers, Reporter(), overrides)
 
 
 def _trained_in(folder: Path) -> tuple[Path, Path, str]:

@@ -225,12 +225,14 @@ def exit_status(verdict: Verdict) -> int:
 
 
 def latest(project: FirmwareProject, timing: Timing | None) -> dict[str, SynthesisReport]:
-    """The reports that are kept in a project, with the latency that was simulated just now.
+    """The reports that are kept in a project and the estimate without a tool, with the latency that was simulated just now.
 
     Raises:
         ReportError: One is stale.
     """
     found = {path.stem: report for path, report in synthesis.saved_reports(project).items()}
-    if timing is not None and "open" in found:
-        found["open"] = open_lane.with_latency(found["open"], timing)
+    found["estimate"] = with_device(estimate(project))
+    if timing is not None:
+        for name in {"estimate", "open"} & found.keys():
+            found[name] = open_lane.with_latency(found[name], timing)
     return found

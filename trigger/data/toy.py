@@ -87,6 +87,11 @@ class ToyEventData(Settings):
     crossings: int = Field(default=2000, gt=0)
     events_per_signal: int = Field(default=400, gt=0)
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, the background first."""
+        return tuple(_TOY_EVENTS)
+
 
 # Of each class: how many objects of a kind an event has on average, and their mean pT in counts.
 _TOY_EVENTS: dict[str, dict[str, tuple[float, float]]] = {

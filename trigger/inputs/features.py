@@ -24,13 +24,16 @@ on the other only if it is kept.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, field_validator
 
+from trigger.config import Format, Settings
 from trigger.data.jets import MOMENTUM, FeatureDataset, JetDataset
 from trigger.errors import InputError, nearest
+from trigger.inputs.contract import InputSpec, standardised
 from trigger.kinematics import invariant_mass
 
 JET_FEATURES: dict[str, str] = {
@@ -54,6 +57,38 @@ JET_FEATURES: dict[str, str] = {
 """Name and unit of each feature, in the order of the network's inputs."""
 
 _BLOCK = 2000
+
+
+class JetFeatureInputs(Settings):
+    """The network sees high-level features of jets.
+
+    Attributes:
+        features: Which, in order: names of `JET_FEATURES`, or of the table's `features`; all by default.
+        format: Fixed-point format of every input, after standardisation.
+    """
+
+    kind: Literal["jet_features"]
+    features: tuple[str, ...] | None = Field(default=None, min_length=1)
+    format: Format
+
+    @field_validator("features")
+    @classmethod
+    def _distinct(cls, features: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if features is not None and len(set(features)) != len(features):
+            raise ValueError(f"a feature is named twice in {list(features)}")
+        return features
+
+    def table(self, sample: JetDataset, workers: int = 1) -> FeatureDataset:
+        """One row a jet, one column a feature."""
+        return jet_features(sample, self.features or tuple(JET_FEATURES), workers)
+
+    def contract(self, learn: FeatureDataset) -> InputSpec:
+        """Every feature brought to mean 0 and standard deviation 1 on the training jets."""
+        units = JET_FEATURES | learn.origin.details.get("settings", {}).get("units", {})
+        return standardised(
+            learn.values, learn.names, tuple(units.get(name, "1") for name in learn.names), learn.weights, self.format,
+            learn.class_names,
+        )  # fmt: skip
 
 
 def jet_features(jets: JetDataset, names: tuple[str, ...] = tuple(JET_FEATURES), workers: int = 1) -> FeatureDataset:

@@ -57,7 +57,7 @@ def history(histories: Mapping[str, Mapping[str, Sequence[float]]], simulated: b
             epochs = np.arange(1, len(one["loss"]) + 1)
             axes.plot(epochs, one["loss"], color=COLOURS[number], label=f"{name}, training")
             axes.plot(epochs, one["val_loss"], "--", color=COLOURS[number], label=f"{name}, validation")
-        axes.set(xlabel="epoch", ylabel="cross-entropy")
+        axes.set(xlabel="epoch", ylabel="loss")
         axes.legend()
     return figure
 
