@@ -18,13 +18,13 @@ from trigger.fixed_point import FixedPoint
 from trigger.inputs.features import jet_features
 from trigger.inputs.particles import ParticleInputs, require_ordered
 
-DATA = Level1JetData(kind="level1_jets", jets_per_class=30)
+DATA = Level1JetData(kind="level1_jets", jets_per_class=12, d0_resolution_um=(20, 90))
 FORMAT = FixedPoint.parse("ap_fixed<10,4,AP_RND_CONV,AP_SAT>")
 
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory):
-    """Thirty jets of each class, made once."""
+    """Twelve jets of each class, made once."""
     folder = tmp_path_factory.mktemp("level1")
     path = generate(DATA, 1, folder, workers=2)
     (jets,) = read_generated(path)
@@ -45,22 +45,21 @@ def test_the_sample_holds_what_was_asked_for(sample):
     path, jets = sample
     assert path.parent.name.startswith("level1_jets-")
     assert jets.class_names == ("light", "gluon", "b", "tau")
-    assert np.bincount(jets.labels).tolist() == [30] * 4
+    assert np.bincount(jets.labels).tolist() == [12] * 4
     assert jets.origin.kind == "level1_jets"
     kinematics = jets.kinematics()
     assert (kinematics["pt_gev"] >= 30).all()
     assert (kinematics["pt_gev"] < 500).all()
     assert (np.abs(kinematics["eta"]) < 2.4).all()
-    for label in range(4):  # the whole window is filled
-        pt = kinematics["pt_gev"][jets.labels == label]
-        assert np.percentile(pt, 15) < 160
-        assert np.percentile(pt, 90) > 220
+    assert np.percentile(kinematics["pt_gev"], 15) < 160  # the whole window is filled
+    assert np.percentile(kinematics["pt_gev"], 90) > 220
+    for label in range(4):
         assert jets.weights[jets.labels == label].mean() == pytest.approx(1)
 
 
 def test_the_target_brings_the_measured_pt_to_that_of_the_particles(sample):
     _, jets = sample
-    assert jets.target.shape == (120,)
+    assert jets.target.shape == (48,)
     # The response of the preset is 0.98 with a width of some 5 to 10 %.
     assert np.median(jets.target) == pytest.approx(1.02, abs=0.03)
     assert 0.01 < np.percentile(jets.target, 84) - np.percentile(jets.target, 16) < 0.4
@@ -197,26 +196,31 @@ def test_labels_by_hand(collisions):
     generator = np.random.default_rng(8)
     for name, batch in collisions.items():
         record, expected = machinery._record(batch), []
-        events = batch.prt.to_list()
+        events = [list(filter(decides, event)) for event in batch.prt.to_list()]
         partons = machinery.hard_partons(record)
         taus = np.stack(hadronic_taus(record), axis=1)
-        event = np.repeat(np.arange(25), 40)
-        eta, phi = generator.uniform(-2.4, 2.4, 1000), generator.uniform(-np.pi, np.pi, 1000)
+        event = np.repeat(np.arange(25), 8)
+        eta, phi = generator.uniform(-2.4, 2.4, 200), generator.uniform(-np.pi, np.pi, 200)
         # Half of the axes lie by a parton or tau.
-        pick = generator.integers(0, 2, 1000)
+        pick = generator.integers(0, 2, 200)
         if name == "tau":
-            near = taus[generator.integers(len(taus), size=1000)]
+            near = taus[generator.integers(len(taus), size=200)]
             event = near[:, 0].astype(int)
             place = near[:, 1:]
         else:
             place = np.stack([partons.eta[event, pick], partons.phi[event, pick]], axis=1)
-        close = np.arange(1000) % 2 == 0
-        eta[close], phi[close] = (place + generator.normal(0, 0.12, (1000, 2)))[close].T
+        close = np.arange(200) % 2 == 0
+        eta[close], phi[close] = (place + generator.normal(0, 0.12, (200, 2)))[close].T
         for e, jet_eta, jet_phi in zip(event, eta, phi, strict=True):
             expected.append(label_by_hand(name, events[e], [t[1:] for t in taus if t[0] == e], jet_eta, jet_phi))
         labels = data.match(name, record, event, eta, phi)
         assert [order[label] if label >= 0 else None for label in labels] == expected
         assert set(expected) == {None, *data.processes[name].classes}
+
+
+def decides(one):
+    """Whether the loop below looks at a particle."""
+    return abs(one["status"]) == 23 or has_quark(one["id"], 4) or has_quark(one["id"], 5)
 
 
 def label_by_hand(process, event, taus, eta, phi):
@@ -248,13 +252,13 @@ def test_heavy_hadrons_in_the_record(collisions):
         assert expected
 
 
-def test_the_same_seed_gives_the_same_jets(sample, tmp_path):
-    _, jets = sample
-    small = DATA.model_copy(update={"classes": ("b", "tau"), "jets_per_class": 20})
-    one, two = (next(iter(read_generated(generate(small, 6, tmp_path / name)))) for name in ("one", "two"))
-    assert one.digest() == two.digest()
-    first, other = (simulate(Chunk(small, "tau", 0, seed, 10, None)) for seed in (5, 6))
+def test_the_same_seed_gives_the_same_jets(sample):
+    first, other, again = (simulate(Chunk(DATA, "tau", 0, seed, 10, None)) for seed in (5, 6, 5))
+    assert ak.array_equal(first.constituents, again.constituents)
+    assert first.target.tolist() == again.target.tolist()
     assert not ak.array_equal(first.constituents.px, other.constituents.px)
+    path, jets = sample
+    assert generate(DATA, 1, path.parents[1]) == path  # it is not made again
     assert jets.take(np.arange(10)).target.tolist() == jets.target[:10].tolist()
 
 
@@ -267,7 +271,7 @@ def test_the_network_s_views_of_them(sample):
     require_ordered(image[:, :, 0])
     assert np.abs(image[:, :, 1:3]).max() <= 0.5 * 720 / np.pi
     features = jet_features(jets)
-    assert features.values.shape == (120, 16)
+    assert features.values.shape == (48, 16)
     multiplicity = features.column("multiplicity")
     np.testing.assert_array_equal(multiplicity, ak.to_numpy(ak.num(jets.constituents)))
     light, tau = (features.column("mass_gev")[jets.labels == label] for label in (0, 3))
