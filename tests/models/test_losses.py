@@ -60,25 +60,19 @@ def test_every_network_is_here_or_in_the_test_of_the_training():
 
 
 @pytest.mark.parametrize(("network", "shape"), EXAMPLES, ids=[network.kind for network, _ in EXAMPLES])
-def test_the_same_bits_twice(network, shape):
+def test_every_network_is_trained_and_has_a_history(network, shape):
     learn, validate = batch(shape), batch(shape, 100, seed=2)
     told = []
-    results = [
-        train(
-            network, spec(shape), 2, quantised(), Training(epochs=2, batch_size=64), 3, learn, validate,
-            lambda done, total: told.append((done, total)),
-        ) for _ in range(2)
-    ]  # fmt: skip
-    (model, history), (again, same) = results
-    assert history == same
-    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
+    model, history = train(
+        network, spec(shape), 2, quantised(), Training(epochs=2, batch_size=512), 3, learn, validate,
+        lambda done, total: told.append((done, total)),
+    )  # fmt: skip
     assert {"loss", "val_loss", "learning_rate"} <= set(history)
     assert ("accuracy" in history) == (network.task == "classification")
     assert ("teacher_val_loss" in history) == (network.kind == "student")
     assert {len(values) for values in history.values()} == {2}
     assert np.isfinite(list(history.values())).all()
-    assert told == [(1, 2), (2, 2)] * (4 if network.kind == "student" else 2)
+    assert told == [(1, 2), (2, 2)] * (2 if network.kind == "student" else 1)
     assert logits(model, validate.inputs).shape == (100, len(network.outputs(("a", "b"))))
     fixed = [weight for weight in model.non_trainable_weights if weight.name == "kernel"]
     assert len(fixed) == (3 if network.kind == "interaction" else 0)
@@ -86,6 +80,14 @@ def test_the_same_bits_twice(network, shape):
     if network.kind == "autoencoder":  # the loss that it was validated by is the score on the chip
         score = logits(model, validate.inputs)[:, 0]
         assert (score * validate.weights).mean() == pytest.approx(history["val_loss"][1], rel=1e-5)
+
+    if network.kind in ("convolution", "variational"):  # what could differ: threads, and sampling
+        again, same = train(
+            network, spec(shape), 2, quantised(), Training(epochs=2, batch_size=512), 3, learn, validate
+        )  # fmt: skip
+        assert history == same
+        for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def huber(difference):
@@ -185,14 +187,13 @@ def test_what_a_student_is_to_answer():
         student.targets(scores, np.ones(100), np.ones(100))
 
 
-@pytest.mark.parametrize("quantization", [None, quantised()], ids=["float", "quantised"])
-def test_an_autoencoder_learns_what_its_background_looks_like(quantization):
+def test_an_autoencoder_learns_what_its_background_looks_like():
     every, shape = batch((24,), 2000), (24,)
     background = every.labels == 0
     rows = [np.flatnonzero(background)[:800], np.flatnonzero(background)[800:]]
     learn, validate = (Batch(every.inputs[one], every.labels[one], every.weights[one]) for one in rows)
-    settings = Training(epochs=40, batch_size=32, learning_rate=5e-3)
-    model, history = train(EXAMPLES[3][0], spec(shape), 2, quantization, settings, 1, learn, validate)
+    settings = Training(epochs=25, batch_size=32, learning_rate=5e-3)
+    model, history = train(EXAMPLES[3][0], spec(shape), 2, quantised(), settings, 1, learn, validate)
     assert min(history["val_loss"]) < history["val_loss"][0] / 3
     held_out = batch(shape, 600, seed=5)
     score = logits(model, held_out.inputs)[:, 0]

@@ -107,10 +107,11 @@ def test_a_network_and_its_formats_survive_their_own_yaml(network, shape):
     del shape
     for text in (QUANTIZATION, QUANTIZATION.replace('"ap_fixed<5,1>"', "ternary") + 'bias: "ap_fixed<6,2>"\n'):
         assert parse(dump(quantised(text)), Quantization, "again") == quantised(text)
+    background = '"classes": ["quark"]' if network.task == "anomaly" else ""
     recipe = Recipe.model_validate_json(
         '{"name": "any", "data": {"kind": "toy", "jets_per_class": 10}, "quantization": {"weight": "binary", '
         '"bias": "ap_fixed<6,2>", "activation": "ap_ufixed<4,2>"}, "inputs": {"kind": "jet_features", "format": '
-        f'"ap_fixed<8,4>"}}, "network": {network.model_dump_json()}}}'
+        f'"ap_fixed<8,4>"}}, "network": {network.model_dump_json()}, "training": {{{background}}}}}'
     )
     assert recipe.network == network
     assert parse(dump(recipe), Recipe, "again") == recipe
