@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from firmware.backends.hls import Port
 
-PROJECT_FORMAT = 4
+PROJECT_FORMAT = 5
 """Part of every project's digest; raised when the same network gives other sources than before."""
 
 
