@@ -245,9 +245,11 @@ def _other_sums(step: Accumulate) -> Iterator[Change]:
 def _other_weights(step: Dense, x: Codes, wanted: Codes, rest: tuple[Step, ...]) -> Iterator[Change]:
     """One weight or one bias changed. Only channels that differ are looked at, and only if it is a single one."""
     y = step(x)
-    own = _through(rest, y)
-    if y.ndim != 2 or own.shape != wanted.shape or y.shape != wanted.shape:
+    if y.size != wanted.size or not all(isinstance(one, Cast) for one in rest):
         return
+    x, y = (one.reshape(-1, one.shape[-1]) for one in (x, y))  # a kernel is the same at every position
+    wanted = wanted.reshape(y.shape)
+    own = _through(rest, y)
     channels = np.flatnonzero((own != wanted).any(axis=0))
     if len(channels) != 1:
         return
@@ -268,9 +270,7 @@ def _other_weights(step: Dense, x: Codes, wanted: Codes, rest: tuple[Step, ...])
 
 
 def _matches(rest: tuple[Step, ...], column: Codes, channel: int, wanted: Codes) -> bool:
-    """Whether a changed column of sums gives the wanted codes; a few events are looked at first."""
-    if not all(isinstance(one, Cast) for one in rest):
-        return False
+    """Whether a changed column of sums gives the wanted codes; a few of them are looked at first."""
     return all(
         np.array_equal(_through(rest, column[some, None])[:, 0], wanted[some, channel])
         for some in (slice(0, 64), slice(None))

@@ -114,10 +114,13 @@ def _number_sites(kind: Kind, truth: Truth) -> Iterator[Mutant]:
         if declared is None or declared[1] not in types:
             continue
         form = types[declared[1]]
-        for number, match in enumerate(re.finditer(r"-?[0-9.e+-]+", text[start : text.index("}", start)])):
+        numbers = list(re.finditer(r"-?[0-9.e+-]+", text[start : text.index("}", start)]))
+        for number, match in enumerate(numbers):
             code = int(form.codes([float(match[0])])[0])
             index: tuple[int, ...] = (number,)
-            if kind is Kind.WEIGHT:  # shared multipliers have their weights transposed
+            if kind is Kind.WEIGHT and len(numbers) < inputs * outputs:  # depthwise: each tap has one output
+                index = (number, number % outputs)
+            elif kind is Kind.WEIGHT:  # shared multipliers have their weights transposed
                 transposed = project.target.backend.strategy_of(layer.name) == "resource"
                 index = divmod(number, inputs)[::-1] if transposed else divmod(number, outputs)
             for bit in range(form.width):

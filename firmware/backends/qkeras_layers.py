@@ -161,6 +161,7 @@ def folded(model: keras.Model) -> keras.Model:
 
     if not any(type(layer).__name__ in FOLDED for layer in model.layers):
         return model
+
     def plain(layer: Any) -> Any:
         kind = FOLDED.get(type(layer).__name__)
         if kind is None:
@@ -175,8 +176,8 @@ def folded(model: keras.Model) -> keras.Model:
     twin = keras.models.clone_model(model, input_tensors=start, clone_function=plain)
     for placed in layers_in_order(twin):
         source = model.get_layer(placed.layer.name)
-        fused = type(source).__name__ in FOLDED
-        placed.layer.set_weights([np.asarray(one) for one in (source.get_folded_weights() if fused else source.weights)])
+        weights = source.get_folded_weights() if type(source).__name__ in FOLDED else source.weights
+        placed.layer.set_weights([np.asarray(one) for one in weights])
     return twin
 
 
@@ -466,6 +467,8 @@ def _check_layer(placed: Placed) -> None:
             "Activation": "; QActivation is its quantised form, and the softmax stays outside the chip",
             "Softmax": "; it stays outside the chip, end the network with the logits",
             "ReLU": "; use QActivation with quantized_relu",
+            "BatchNormalization": "; use QDenseBatchnorm, QConv2DBatchnorm or QDepthwiseConv2DBatchnorm, which are folded",
+            **{one.removeprefix("Q"): f"; {one} is its quantised form" for one in WEIGHTED if one != "QDense"},
         }.get(kind, "")
         raise UnsupportedError(
             f"layer {name!r} is a {kind}, which is not supported{hint}; supported are {', '.join(SUPPORTED_LAYERS)}"

@@ -23,12 +23,13 @@ inputs:
 
 
 def image_contract():
-    rows = (f"  - {{name: tower_{k // 5}_{k % 5}, unit: GeV, format: 'ap_ufixed<7,5,AP_RND_CONV,AP_SAT>'}}\n" for k in range(25))
-    return IMAGE + "".join(rows)
+    rest = "unit: GeV, format: 'ap_ufixed<7,5,AP_RND_CONV,AP_SAT>'}\n"
+    return IMAGE + "".join(f"  - {{name: tower_{k // 5}_{k % 5}, {rest}" for k in range(25))
 
 
 def field_contract():
-    return FIELDS + "".join(f"  - {{name: feature_{k}, format: 'ap_fixed<8,3,AP_RND_CONV,AP_SAT>'}}\n" for k in range(8))
+    rest = "format: 'ap_fixed<8,3,AP_RND_CONV,AP_SAT>'}\n"
+    return FIELDS + "".join(f"  - {{name: feature_{k}, {rest}" for k in range(8))
 
 
 def own_cnn():
@@ -53,12 +54,14 @@ def own_cnn():
 def own_autoencoder():
     """Eight numbers through three, and the squared distance as the score, in the network itself."""
     keras.utils.set_random_seed(4)
-    weights = {"kernel_quantizer": qkeras.quantized_bits(5, 0, alpha=1), "bias_quantizer": qkeras.quantized_bits(5, 0, alpha=1)}
+    five = qkeras.quantized_bits(5, 0, alpha=1)
+    weights = {"kernel_quantizer": five, "bias_quantizer": five}
     start = keras.Input((8,))
     given = qkeras.QActivation(qkeras.quantized_bits(8, 2, alpha=1), name="given")(start)
     hidden = qkeras.QDense(3, activation=qkeras.quantized_relu(6, 2), name="code", **weights)(given)
     rebuilt = qkeras.QDense(8, name="rebuilt", **weights)(hidden)
-    missed = keras.layers.Subtract(name="missed")([given, qkeras.QActivation(qkeras.quantized_bits(7, 2, alpha=1), name="rounded")(rebuilt)])
+    rounded = qkeras.QActivation(qkeras.quantized_bits(7, 2, alpha=1), name="rounded")(rebuilt)
+    missed = keras.layers.Subtract(name="missed")([given, rounded])
     return keras.Model(start, keras.layers.Dot(axes=1, name="score")([missed, missed]))
 
 
@@ -120,10 +123,10 @@ def test_a_contract_of_another_shape(tmp_path, monkeypatch, capsys):
         assert not (tmp_path / "vivado_projects").exists()
         return " ".join(err.split())
 
-    text = image_contract()
-    assert "the network's input has shape (5, 5, 1), the contract describes (25,)" in refused(text.replace("shape: [5, 5, 1]\n", ""))
-    assert "the network's input has shape (5, 5, 1), the contract describes (5, 1, 5)" in refused(text.replace("[5, 5, 1]", "[5, 1, 5]"))
+    text, found = image_contract(), "the network's input has shape (5, 5, 1), the contract describes"
+    assert f"{found} (25,)" in refused(text.replace("shape: [5, 5, 1]\n", ""))
+    assert f"{found} (5, 1, 5)" in refused(text.replace("[5, 5, 1]", "[5, 1, 5]"))
     assert "a shape of [4, 5, 1] does not hold 25 inputs" in refused(text.replace("[5, 5, 1]", "[4, 5, 1]"))
     assert "the network has 2 outputs, the contract names 3" in refused(text.replace("[signal,", "[signal, other,"))
     other = refused(text.replace("<7,5,", "<8,5,"))
-    assert "the contract's inputs are ap_ufixed<8,5,AP_RND_CONV,AP_SAT>, the network casts its input to ap_ufixed<7,5," in other
+    assert "the contract's inputs are ap_ufixed<8,5,AP_RND_CONV,AP_SAT>, the network casts its input to" in other

@@ -198,8 +198,8 @@ def test_a_graph_is_what_a_slow_hand_would_do():
     for found, bounds in zip(tensors, TWO_READERS.bounds(), strict=True):
         assert (found >= bounds.low).all()
         assert (found <= bounds.high).all()
-    for step, given, made in TWO_READERS.walk(codes[:7]):
-        np.testing.assert_array_equal(step(*given), made)
+    for step, read, made in TWO_READERS.walk(codes[:7]):
+        np.testing.assert_array_equal(step(*read), made)
 
 
 def test_readers_and_what_follows():
@@ -224,7 +224,9 @@ def test_bounds_of_tensors_put_together_hold_and_are_reached(seed):
     generator = np.random.default_rng(seed)
     low = generator.integers(-9, 4, 2)
     high = low + generator.integers(0, 9, 2)
-    one, other = (codes.reshape(-1, 1) for codes in np.meshgrid(*(np.arange(a, b + 1) for a, b in zip(low, high, strict=True))))
+    one, other = (
+        codes.reshape(-1, 1) for codes in np.meshgrid(*(np.arange(a, b + 1) for a, b in zip(low, high, strict=True)))
+    )
     bounds = [Bounds(low[k : k + 1], high[k : k + 1]) for k in (0, 1)]
     signs = (1, int(generator.choice([-1, 1])))
     for step, given_codes, given_bounds in (
@@ -248,7 +250,9 @@ def test_bounds_of_windows_hold_and_are_reached(seed):
     index = generator.integers(-1, 3, (2, 2))
     gather = Gather("windows", index, 1)
     out, reached = gather(codes), gather.bounds(given_bounds)
-    expected = [[[row[place] if place >= 0 else 0 for place in line] for line in index.tolist()] for row in codes.tolist()]
+    expected = [
+        [[row[place] if place >= 0 else 0 for place in line] for line in index.tolist()] for row in codes.tolist()
+    ]
     assert out.tolist() == expected
     np.testing.assert_array_equal(out.min(axis=0), reached.low)
     np.testing.assert_array_equal(out.max(axis=0), reached.high)

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from qkeras import (
     QActivation,
+    QConv1D,
+    QConv2D,
     QConv2DBatchnorm,
     QDense,
     QDenseBatchnorm,
@@ -184,7 +186,8 @@ def test_batch_normalisation_is_folded_into_the_layer_before_it():
     ]
     model = normalised(layers, (5, 6, 2), 1)
     plain = folded(model)
-    assert [type(one).__name__ for one in plain.layers[2:]] == ["QConv2D", "QActivation", "QDepthwiseConv2D", "Flatten", "QDense"]
+    kinds = ["QConv2D", "QActivation", "QDepthwiseConv2D", "Flatten", "QDense"]
+    assert [type(one).__name__ for one in plain.layers[2:]] == kinds
     assert [one.name for one in plain.layers[1:]] == [one.name for one in model.layers[1:]]
     x = np.random.default_rng(2).integers(-128, 128, (500, 5, 6, 2)) / 16
     expected = np.asarray(model(x.astype(np.float32)))
@@ -205,4 +208,74 @@ def test_batch_normalisation_is_folded_into_the_layer_before_it():
     steps = circuit(model, wire)
     np.testing.assert_array_equal(steps(codes) * 2.0**-steps.fraction, expected)
     with pytest.raises(UnsupportedError, match=r"fc\.bias has no quantiser"):
-        check_network(normalised([QDenseBatchnorm(4, kernel_quantizer=quantized_bits(6, 1, alpha=1.0), name="fc")], (4,), 1))
+        bare = QDenseBatchnorm(4, kernel_quantizer=quantized_bits(6, 1, alpha=1.0), name="fc")
+        check_network(normalised([bare], (4,), 1))
+
+
+FOUR_BITS = {"kernel_quantizer": quantized_bits(4, 0, alpha=1.0), "use_bias": False}
+
+
+def image(*layers, shape=(6, 6, 2)):
+    x = start = keras.Input(shape)
+    for one in (cast(), *layers):
+        x = one(x)
+    return keras.Model(start, x)
+
+
+def joined(layer, count=2, **options):
+    """A network that joins tensors of 3, 4, ... numbers, or all of 3."""
+    start = keras.Input((6,))
+    x = cast()(start)
+    sizes = options.get("sizes", (3,) * count)
+    return keras.Model(start, layer([dense(f"d{k}", size)(x) for k, size in enumerate(sizes)]))
+
+
+def twice():
+    start = keras.Input((6,))
+    shared = dense("shared", 6)
+    return keras.Model(start, shared(QActivation(quantized_relu(4, 2), name="relu")(shared(cast()(start)))))
+
+
+def two_inputs():
+    one, other = keras.Input((6,)), keras.Input((6,))
+    return keras.Model([one, other], keras.layers.Add()([cast()(one), dense("b", 6)(other)]))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (lambda: image(QConv2D(2, 2, dilation_rate=2, name="c", **FOUR_BITS)), r"layer 'c': dilation_rate=\(2, 2\) is not supported; use 1"),
+        (lambda: image(keras.layers.Conv2D(2, 2, name="c")), "'c' is a Conv2D, which is not supported; QConv2D is its quantised form"),
+        (lambda: image(keras.layers.BatchNormalization(name="n")), "'n' is a BatchNormalization.*QDenseBatchnorm, QConv2DBatchnorm or"),
+        (lambda: image(QConv2D(2, 2, name="c", kernel_quantizer=None, use_bias=False)), r"c\.kernel has no quantiser"),
+        (lambda: image(QConv2D(2, 2, name="c", kernel_quantizer=FOUR_BITS["kernel_quantizer"])), r"c\.bias has no quantiser"),
+        (lambda: image(QConv2D(2, 2, name="c", activation="relu", **FOUR_BITS)), "layer 'c': activation 'relu' is not quantised"),
+        (lambda: image(QConv1D(2, 2, padding="causal", name="c", **FOUR_BITS), shape=(6, 2)), "padding='causal' fails in QKeras itself"),
+        (lambda: image(dense("d"), keras.layers.AveragePooling2D((2, 3), name="p")), "'p' averages over 6 entries.*use 2, 4, 8, 16"),
+        (lambda: image(dense("d"), keras.layers.GlobalAveragePooling2D(name="p")), "'p' averages over 36 entries"),
+        (lambda: image(dense("d"), keras.layers.MaxPooling2D(4, padding="same", name="p")),
+         r"'p' pools \(4, 4\) windows beyond the edge of \(6, 6\); use padding='valid'"),
+        (lambda: image(dense("d"), keras.layers.MaxPooling2D(2, data_format="channels_first", name="p")), "'p' has its channels first"),
+        (twice, "layer 'shared' is used twice; firmware has one of each"),
+        (two_inputs, "the model has 2 inputs and 1 outputs; one of each is right"),
+        (lambda: image(dense("d"), keras.layers.Reshape((36, 3)), matrix_product("dot")), r"'dot': Dot is of two flat tensors, axes=1"),
+        (lambda: joined(keras.layers.Dot(axes=1, normalize=True, name="dot")), "'dot': Dot is of two flat tensors, axes=1, not normalised"),
+        (lambda: joined(keras.layers.Concatenate(name="cat"), 3), "layer 'cat' joins 3 tensors; hls4ml joins two at a time"),
+        (lambda: joined(keras.layers.Add(name="sum"), sizes=(3, 1)), r"'sum': tensors of one shape are needed, found \[\(3,\), \(1,\)\]"),
+    ],
+)  # fmt: skip
+def test_graphs_and_images_are_refused_by_name(model, message):
+    with pytest.raises(UnsupportedError, match=message):
+        check_network(model())
+
+
+def matrix_product(name):
+    """A dot product of a matrix with itself."""
+    return lambda x: keras.layers.Dot(axes=(1, 1), name=name)([x, x])
+
+
+def test_layers_that_are_put_together():
+    check_network(joined(keras.layers.Concatenate(name="cat")))
+    check_network(joined(keras.layers.Concatenate(name="cat"), sizes=(3, 5)))
+    check_network(joined(keras.layers.Dot(axes=1, name="dot")))
+    check_network(image(dense("d"), keras.layers.MaxPooling2D(2, padding="same", name="p")))
