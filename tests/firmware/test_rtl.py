@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from firmware.backends import qkeras_layers
+from firmware.backends import rtl as backend
 from firmware.emulation import emulate, engines_of
 from firmware.engines import rtl
 from firmware.project import FirmwareProject, convert
 from firmware.target import load_target
 from trigger.errors import InputError, ToolError
+from trigger.fixed_point import FixedPoint
 
 
 @pytest.fixture
@@ -121,3 +123,27 @@ def test_a_project_without_verilog(copy):
     assert engines_of(without) == ("integer", "cpp")
     with pytest.raises(InputError, match="this project has no Verilog"):
         rtl.build(without)
+
+
+@pytest.mark.parametrize("seed", [25, 75, 124, 161])
+def test_casts_that_saturate_after_shared_inputs(seed, tmp_path):
+    """Networks in which alkaid, left to trace its own program once more, takes the wrong end of a cast that saturates."""
+    import keras
+    from qkeras import QActivation, QDense, quantized_bits, quantized_relu
+
+    generator = np.random.default_rng(seed)
+    signs = generator.choice([-1, 1], (5, 4)) * (generator.random((5, 4)) < 0.5)
+    kernel, bias = generator.integers(-15, 16, (4, 2)) / 16, generator.integers(-15, 16, 2) / 16
+    five = quantized_bits(5, 0, alpha=1.0)
+    start = keras.Input((5,))
+    x = QActivation(quantized_bits(6, 1, alpha=1.0))(start)
+    x = QDense(4, kernel_quantizer=quantized_bits(2, 1, alpha=1.0), use_bias=False)(x)
+    x = QDense(2, kernel_quantizer=five, bias_quantizer=five)(QActivation(quantized_relu(6, 2))(x))
+    model = keras.Model(start, QActivation(quantized_bits(6, 1, alpha=1.0))(x))
+    model.set_weights([signs, kernel, bias])
+    wire = FixedPoint.parse("ap_fixed<6,2,AP_RND_CONV,AP_SAT>")
+    backend.write(model, wire, load_target("vu13p"), "x", tmp_path / "rtl")
+    values = generator.integers(-32, 32, (4000, 5)) / 16
+    hidden = np.clip(np.rint(values @ signs * 16), 0, 63) / 16
+    expected = np.clip(np.rint((hidden @ kernel + bias) * 16), -32, 31) / 16  # ties to even
+    np.testing.assert_array_equal(backend.interpreter(tmp_path / "rtl").predict(values), expected)
