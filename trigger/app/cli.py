@@ -44,6 +44,7 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="key.sub=value: cha
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output and nothing else there.")]
 ProjectFolder = Annotated[Path, typer.Argument(help="A folder in vivado_projects/.")]
 DEFAULT_TARGET = "vu13p"
+FORMS = ("text", "md")
 CORES = os.cpu_count() or 1
 
 
@@ -247,6 +248,32 @@ def synth(
 
 
 @app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs, in runs/.")],
+    form: Annotated[str, typer.Option("--format", help="text or md.")] = "text", as_json: AsJson = False,
+) -> int:  # fmt: skip
+    """Runs side by side: AUC, efficiencies, losses, latency, look-up tables and bits."""
+    from trigger.app.comparison import compare_runs
+    from trigger.app.report_tables import comparison_markdown, comparison_table
+
+    if form not in FORMS:
+        raise InputError(f"--format {form!r} is not known; nearest: {nearest(form, FORMS)}")
+    names, rows = compare_runs(runs)
+    if as_json:
+        _print_json(
+            {
+                "runs": list(map(str, runs)),
+                "figures": {row.name: dict(zip(map(str, runs), row.figures, strict=True)) for row in rows},
+            }
+        )
+    elif form == "md":
+        sys.stdout.write(comparison_markdown(names, rows))
+    else:
+        _print(comparison_table(names, rows))
+    return EXIT_OK
+
+
+@app.command()
 def report(
     paths: Annotated[list[Path], typer.Argument(help="Projects of ours, folders of reports, or reports of any tool.")],
     form: Annotated[str, typer.Option("--format", help="text or md.")] = "text",
@@ -260,8 +287,8 @@ def report(
     from trigger.app.console import overall_line, verdict_table
     from trigger.app.report_tables import report_markdown, report_tables
 
-    if form not in ("text", "md"):
-        raise InputError(f"--format {form!r} is not known; nearest: {nearest(form, ('text', 'md'))}")
+    if form not in FORMS:
+        raise InputError(f"--format {form!r} is not known; nearest: {nearest(form, FORMS)}")
     if baseline is None:
         _refuse({"--tolerance": tolerance}, "only with --baseline")
     found = synthesis.read_all(paths)

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from firmware.budget import closed
 from firmware.reports.report import RESOURCES, SynthesisReport
+from trigger.app.comparison import Row
 from trigger.verdict import Verdict
 
 NOT_KNOWN = "not known"
@@ -127,6 +128,22 @@ def report_markdown(reports: Mapping[str, SynthesisReport], verdict: Verdict | N
         table = _markdown(("requirement", "status", "figure", "limit", "required", "note"), rows)
         parts.append(f"## Verdict: {verdict.overall}\n\n{table}")
     return "\n".join(parts)
+
+
+def comparison_table(names: Sequence[str], rows: Sequence[Row]) -> Table:
+    """Runs side by side, for a terminal."""
+    table = Table(header_style="bold")
+    table.add_column("figure", overflow="fold")
+    for name in names:
+        table.add_column(name, justify="right", overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row.cells()))
+    return table
+
+
+def comparison_markdown(names: Sequence[str], rows: Sequence[Row]) -> str:
+    """The same as Markdown."""
+    return _markdown(("figure", *names), [row.cells() for row in rows])
 
 
 def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
