@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import re
 import warnings
 from collections.abc import Sequence
@@ -135,6 +136,12 @@ def _configuration(model: keras.Model, wire: FixedPoint, backend: HlsBackend) ->
         for operation in keras_layers.operations(model, backend.types):
             layers[operation.name] = _declaration(operation, form)
             form = operation.of("result")
+    elif _unrolled(backend):
+        # By default hls4ml gives a convolution one circuit, which the pixels go through one after the other.
+        for placed in qkeras_layers.layers_in_order(model):
+            positions = math.prod(placed.result.shape[1:-1])
+            if placed.kind in qkeras_layers.WEIGHTED and positions > 1:
+                layers[placed.layer.name] = {"ParallelizationFactor": positions}
     for name, options in backend.layers.items():
         given = {"ReuseFactor": options.reuse_factor, "Strategy": options.strategy and options.strategy.capitalize()}
         layers.setdefault(name, {}).update({key: value for key, value in given.items() if value is not None})
@@ -144,7 +151,15 @@ def _configuration(model: keras.Model, wire: FixedPoint, backend: HlsBackend) ->
         "ReuseFactor": backend.reuse_factor,
         "Strategy": backend.strategy.capitalize(),
     }
+    if _unrolled(backend):
+        whole["PipelineStyle"] = "pipeline"
     return {"Model": whole, "LayerName": layers}
+
+
+def _unrolled(backend: HlsBackend) -> bool:
+    """Whether every multiplication has a circuit of its own, so that an event can come every clock."""
+    shared = backend.strategy != "latency" or backend.reuse_factor != 1 or bool(backend.layers)
+    return backend.io == "parallel" and backend.types is None and not shared
 
 
 def _declaration(operation: Operation, form: FixedPoint) -> dict[str, Any]:
