@@ -41,7 +41,8 @@ def test_narrow_accumulators_are_emulated_counted_and_named(tmp_path):
     assert made.manifest.rtl is None
     result = emulate(made, random_vectors=20_000, threads=2)
     by_name = {one.name: one for one in result.requirements()}
-    assert by_name.keys() == {"bits:cpp", "overflow:accumulators"}
+    assert by_name.keys() == {"bits:cpp", "bits:rtl", "overflow:accumulators"}
+    assert (by_name["bits:rtl"].status, by_name["bits:rtl"].required) == ("NOT MEASURED", False)
     assert by_name["bits:cpp"].status == "PASS"  # the C++ wraps exactly as declared
     overflow = by_name["overflow:accumulators"]
     assert overflow.status == "FAIL"
