@@ -60,7 +60,9 @@ def write(model: keras.Model, wire: FixedPoint, target: Target, top: str, folder
 
         try:
             kif = (int(wire.signed), wire.integer, wire.fraction)
-            source, result = trace_model(model, HWConfig(1, 1, -1), None, False, inputs_kif=kif)
+            # Without tables of sums of bits: where bits are constant alkaid 0.8.2 fails on them.
+            options = {"binary_lut": False}
+            source, result = trace_model(model, HWConfig(1, 1, -1), options, False, inputs_kif=kif)
             # Traced once more, as it is by default, a cast that saturates can give the other end (alkaid 0.8.2): in 4 of 300
             # random networks of two layers, for up to half of the events. Left out, it costs under a hundredth of the logic.
             logic = optimize(trace(source, result, optimize=False), retrace=False)

@@ -11,6 +11,7 @@ import pytest
 
 from firmware.backends import qkeras_layers
 from firmware.backends import rtl as backend
+from firmware.backends.rtl_program import evaluate
 from firmware.emulation import emulate, engines_of
 from firmware.engines import rtl
 from firmware.project import FirmwareProject, convert
@@ -147,3 +148,29 @@ def test_casts_that_saturate_after_shared_inputs(seed, tmp_path):
     hidden = np.clip(np.rint(values @ signs * 16), 0, 63) / 16
     expected = np.clip(np.rint((hidden @ kernel + bias) * 16), -32, 31) / 16  # ties to even
     np.testing.assert_array_equal(backend.interpreter(tmp_path / "rtl").predict(values), expected)
+
+
+def test_sums_of_bits(tmp_path):
+    """Neurons of one bit, two of them constant: the program has operations alone that we can follow."""
+    import keras
+    from qkeras import QActivation, QDense, quantized_bits, quantized_relu
+
+    generator = np.random.default_rng(1)
+    five = quantized_bits(5, 0, alpha=1.0)
+    start = keras.Input((5,))
+    x = QDense(12, kernel_quantizer=five, bias_quantizer=five)(QActivation(quantized_bits(6, 1, alpha=1.0))(start))
+    x = QDense(2, kernel_quantizer=five, bias_quantizer=five)(QActivation(quantized_relu(1, 1), name="bits")(x))
+    model = keras.Model(start, x)
+    weights = [generator.integers(-15, 16, one.shape) / 16 for one in model.get_weights()]
+    weights[0][:, :2] = 0
+    weights[1][:2] = 15 / 16
+    model.set_weights(weights)
+    wire = FixedPoint.parse("ap_fixed<6,2,AP_RND_CONV,AP_SAT>")
+    made = backend.write(model, wire, load_target("vu13p"), "x", tmp_path / "rtl")
+    codes = generator.integers(-32, 32, (1000, 5))
+    bits = np.clip(np.rint(codes / 16 @ weights[0] + weights[1]), 0, 1)
+    assert (bits[:, :2] == 1).all()
+    expected = bits @ weights[2] + weights[3]
+    np.testing.assert_array_equal(backend.interpreter(tmp_path / "rtl").predict(codes / 16), expected)
+    stages = evaluate(backend.programs(tmp_path / "rtl"), codes, [wire.fraction] * 5)
+    assert len(stages) == made.latency_cycles
