@@ -138,7 +138,10 @@ class Recipe(Settings):
         if self.baseline is not None:
             seen.append(("baseline.inputs", self.baseline.inputs))
         for name, inputs in seen:
-            representable(inputs.format)
+            try:
+                representable(inputs.format)
+            except ValueError as error:
+                raise ValueError(f"{name}.format: {error}") from error
             if isinstance(inputs, EVENT_INPUTS) != isinstance(self.data, EVENTS):
                 raise ValueError(
                     f"{name}: {inputs.kind!r} does not go with data of kind {self.data.kind!r}: events have event_objects and "

@@ -263,7 +263,7 @@ def compare(
         _print_json(
             {
                 "runs": list(map(str, runs)),
-                "figures": {row.name: dict(zip(map(str, runs), row.figures, strict=True)) for row in rows},
+                "figures": {row.title: dict(zip(map(str, runs), row.figures, strict=True)) for row in rows},
             }
         )
     elif form == "md":

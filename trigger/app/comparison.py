@@ -29,9 +29,14 @@ class Row:
     unit: str
     figures: tuple[Any, ...]
 
+    @property
+    def title(self) -> str:
+        """Name and unit."""
+        return f"{self.name}, {self.unit}" if self.unit else self.name
+
     def cells(self) -> tuple[str, ...]:
         """As text."""
-        return (f"{self.name}, {self.unit}" if self.unit else self.name, *(_text(one) for one in self.figures))
+        return (self.title, *(_text(one) for one in self.figures))
 
 
 @dataclass(frozen=True)
