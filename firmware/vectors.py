@@ -5,6 +5,7 @@ and random codes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -17,6 +18,7 @@ DISTINCT_OUTPUTS = 8
 """Different outputs that physics and random vectors must at least give."""
 _NUMBERS = 1 << 24
 """Numbers of one tensor held at once."""
+_ASLEEP, _PARENTS, _CHILDREN, _GENERATIONS = 64, 32, 8, 40
 _FAR = np.iinfo(np.int64).max
 
 
@@ -68,7 +70,8 @@ def boundary(contract: InputSpec, seed: int) -> Vectors:
 
 def saturation(circuit: Circuit, contract: InputSpec, pool: Codes) -> Vectors:
     """Events at the saturation points of every layer: for each channel of each cast those, of a pool, that lie nearest to
-    either end of its format on either side, and the extremes; for the first layer the worst case of every neuron as well.
+    either end of its format on either side, and the extremes; for the first layer the worst case of every neuron as well. For
+    channels that no event of the pool moves, events are searched that do.
 
     Args:
         circuit: The network.
@@ -84,8 +87,11 @@ def saturation(circuit: Circuit, contract: InputSpec, pool: Codes) -> Vectors:
     pool = pool[:: -(-len(pool) * widest // _NUMBERS)]  # of a large network fewer events
     pool = np.concatenate([pool, np.stack(worst)]) if worst else pool
     chosen = set(range(len(pool) - len(worst), len(pool)))
-    for step, (given, *_), _ in circuit.walk(pool):
+    asleep: list[tuple[int, int]] = []
+    for number, (step, (given, *_), out) in enumerate(circuit.walk(pool)):
         if isinstance(step, Cast):
+            lasting = (out == out[:1]).reshape(-1, out.shape[-1]).all(axis=0) if out.ndim > 1 else np.zeros(0, bool)
+            asleep += [(number, int(channel)) for channel in np.flatnonzero(lasting)]
             shift = step.source.fraction - step.form.fraction
             flat = given.reshape(len(given), int(np.prod(given.shape[1:])))
             chosen.update(np.argmin(flat, axis=0).tolist(), np.argmax(flat, axis=0).tolist())
@@ -93,7 +99,34 @@ def saturation(circuit: Circuit, contract: InputSpec, pool: Codes) -> Vectors:
                 edge = end << shift if shift >= 0 else end >> -shift
                 for side in (flat - edge, edge - flat - 1):
                     chosen.update(np.argmin(np.where(side >= 0, side, _FAR), axis=0).tolist())
-    return from_codes("saturation", pool[sorted(chosen)], contract)
+    found = [pool[sorted(chosen)], *(_woken(circuit, *one, pool, (low, high)) for one in asleep[:_ASLEEP])]
+    return from_codes("saturation", np.concatenate(found), contract)
+
+
+def _woken(circuit: Circuit, number: int, channel: int, pool: Codes, ends: tuple[Codes, Codes]) -> Codes:
+    """Events that drive one channel of a cast as far up as a search finds: the best of many small changes, again and again.
+
+    A rectifier that is 0 for every event of a pool hides all that comes before it and all that reads it.
+    """
+    generator = np.random.default_rng([number, channel])
+    corners = np.stack([*ends, np.zeros_like(ends[0])])
+
+    def reached(codes: Codes) -> Codes:
+        _, (given, *_), _ = next(islice(circuit.walk(codes), number, None))
+        largest: Codes = given[..., channel].reshape(len(codes), -1).max(axis=1)
+        return largest
+
+    best = pool[np.argsort(-reached(pool), kind="stable")[:_PARENTS]]
+    for _ in range(_GENERATIONS):
+        children = np.repeat(best, _CHILDREN, axis=0)
+        changed = generator.random(children.shape) < generator.choice([0.02, 0.1, 0.3], (len(children), 1))
+        corner = corners[generator.integers(0, len(corners), children.shape), np.arange(children.shape[1])]
+        fresh = np.where(
+            generator.random(children.shape) < 0.5, corner, generator.integers(*ends, children.shape, endpoint=True)
+        )
+        both = np.concatenate([best, np.where(changed, fresh, children)])
+        best = both[np.argsort(-reached(both), kind="stable")[:_PARENTS]]
+    return best
 
 
 def ties(contract: InputSpec, count: int, seed: int) -> Vectors:
