@@ -102,18 +102,25 @@ def register_layers() -> None:
     import numpy as np
     from alkaid.converter.builtin.keras.layers._base import ReplayOperationBase
     from alkaid.converter.builtin.keras.layers.conv import ReplayConv
+    from alkaid.trace import FVArray
 
     layers = qkeras_layers.layer_classes()
 
     def cast(x: Any, quantizer: Any, where: str) -> Any:
         form = qkeras_layers.quantizer_format(quantizer, where)
-        return x.quantize(
+        y = x.quantize(
             int(form.signed),
             form.integer,
             form.fraction,
             overflow_mode=str(form.overflow),
             round_mode=str(form.rounding),
         )
+        # alkaid 0.8.2 rounds what is constant wrongly: 0.375 to quarters became 0, which is neither of its neighbours.
+        low, high = (
+            np.array([float(getattr(one, end)) for one in np.ravel(x)]).reshape(x.shape) for end in ("low", "high")
+        )
+        constant = form.values(form.codes(low))
+        return FVArray(np.where(low == high, constant, np.asarray(y)), y.solver_options) if (low == high).any() else y
 
     def activated(y: Any, layer: Any) -> Any:
         return y if qkeras_layers.is_linear(layer) else cast(y, layer.activation, layer.name)
