@@ -116,11 +116,13 @@ def register_layers() -> None:
             round_mode=str(form.rounding),
         )
         # alkaid 0.8.2 rounds what is constant wrongly: 0.375 to quarters became 0, which is neither of its neighbours.
-        low, high = (
-            np.array([float(getattr(one, end)) for one in np.ravel(x)]).reshape(x.shape) for end in ("low", "high")
-        )
-        constant = form.values(form.codes(low))
-        return FVArray(np.where(low == high, constant, np.asarray(y)), y.solver_options) if (low == high).any() else y
+        exact = [
+            after.from_const(float(form.values(form.codes([before.low]))[0]), hwconf=after.hwconf)
+            if before.low == before.high
+            else after
+            for before, after in zip(np.ravel(x), np.ravel(y), strict=True)
+        ]
+        return FVArray(np.array(exact, dtype=object).reshape(y.shape), y.solver_options)
 
     def activated(y: Any, layer: Any) -> Any:
         return y if qkeras_layers.is_linear(layer) else cast(y, layer.activation, layer.name)

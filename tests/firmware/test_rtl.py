@@ -176,7 +176,8 @@ def test_sums_of_bits(tmp_path):
     assert len(stages) == made.latency_cycles
 
 
-def test_constants_are_rounded_as_the_network_rounds_them(tmp_path):
+@pytest.mark.parametrize("weight", [0.5, 0.0])
+def test_constants_are_rounded_as_the_network_rounds_them(weight, tmp_path):
     """Neurons without weights, whose biases lie on and beside the ties of the cast after them."""
     import keras
     from qkeras import QActivation, QDense, quantized_bits
@@ -186,10 +187,10 @@ def test_constants_are_rounded_as_the_network_rounds_them(tmp_path):
     start = keras.Input((1,))
     x = QDense(65, kernel_quantizer=five, bias_quantizer=fine)(QActivation(quantized_bits(6, 1, alpha=1.0))(start))
     model = keras.Model(start, QActivation(quantized_bits(3, 0, alpha=1.0), name="coarse")(x))
-    model.set_weights([np.eye(1, 65) * 0.5, np.array([0.0, *biases])])
+    model.set_weights([np.eye(1, 65) * weight, np.array([0.0, *biases])])
     wire = FixedPoint.parse("ap_fixed<6,2,AP_RND_CONV,AP_SAT>")
     backend.write(model, wire, load_target("vu13p"), "x", tmp_path / "rtl")
     values = np.arange(-32, 32)[:, None] / 16
-    sums = np.concatenate([values * 0.5, np.tile(biases, (64, 1))], axis=1)
+    sums = np.concatenate([values * weight, np.tile(biases, (64, 1))], axis=1)
     expected = np.clip(np.rint(sums * 4), -4, 3) / 4  # ties to even
     np.testing.assert_array_equal(backend.interpreter(tmp_path / "rtl").predict(values), expected)
