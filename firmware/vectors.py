@@ -135,23 +135,32 @@ def ties(contract: InputSpec, count: int, seed: int) -> Vectors:
     """
     low, high = contract.code_ranges()
     steps = np.array([one.format.step for one in contract.inputs])
-    below = np.random.default_rng([seed, 2]).integers(low - 2, high + 2, (count, len(low)), endpoint=True)
+    generator = np.random.default_rng([seed, 2])
+    below = generator.integers(low - 2, high + 2, (count, len(low)), endpoint=True)
+    # Events of many large numbers saturate a network whatever becomes of a tie: half of them are small as a whole.
+    below[::2] >>= generator.integers(0, _widest(contract), (len(below[::2]), 1))
     values = (below + 0.5) * steps
     codes = np.stack([one.format.codes(values[:, index]) for index, one in enumerate(contract.inputs)], axis=1)
     return Vectors("ties", codes, values)
 
 
 def random(contract: InputSpec, count: int, seed: int) -> Vectors:
-    """Random codes: half spread evenly over the range, half evenly over the orders of magnitude, so that small numbers,
-    where rounding decides, are as common as large ones, where saturation does.
+    """Random codes: half spread evenly over the range, a quarter evenly over the orders of magnitude, so that small numbers,
+    where rounding decides, are as common as large ones, where saturation does; and a quarter of events that are small as a
+    whole, because many inputs of which some are large saturate a network nearly always.
     """
     low, high = contract.code_ranges()
     generator = np.random.default_rng([seed, 3])
     even = generator.integers(low, high, (count // 2, len(low)), endpoint=True)
     rest = generator.integers(low, high, (count - count // 2, len(low)), endpoint=True)
-    widest = max(one.format.width for one in contract.inputs)
-    logarithmic = rest >> generator.integers(0, widest, rest.shape)  # keeps the sign
+    shift = generator.integers(0, _widest(contract), rest.shape)
+    shift[::2] = shift[::2, :1]
+    logarithmic = rest >> shift  # keeps the sign
     return from_codes("random", np.concatenate([even, logarithmic]), contract)
+
+
+def _widest(contract: InputSpec) -> int:
+    return max(one.format.width for one in contract.inputs)
 
 
 def require_test(group: Vectors, outputs: Codes, output: FixedPoint) -> None:
