@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     import keras
 
 
+TAKEN = ("input", *"input", "result", "accum")
+"""Names that hls4ml keeps to itself, or changes in silence: the letters are of a set that is made from one word."""
+
 NOT_STREAMED = ("Dot", "Permute")
 """Layers that hls4ml has no streamed function for."""
 
@@ -218,7 +221,14 @@ def _check_saturation(circuit: Circuit) -> None:
 
 
 def _check_layer_names(model: keras.Model, backend: HlsBackend) -> None:
+    """A layer's name becomes a C++ type, and an attribute of hls4ml's own layer; some of these names it takes itself."""
     known = [layer.name for layer in model.layers]
+    for name in known:
+        if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or name in TAKEN:
+            raise UnsupportedError(
+                f"layer {name!r}: hls4ml makes C++ of a layer's name, which is of letters, digits and '_', begins with no "
+                f"digit, and is none of {', '.join(TAKEN)}; call the layer otherwise"
+            )
     for name in backend.layers:
         if name not in known:
             raise InputError(

@@ -53,7 +53,8 @@ def test_jet_resolution_of_the_presets():
         print(f"  {name:16} {median:22.4f} {(high - low) / 2 / median:14.4f}   ({len(ratios):,} jets)")
         measured[name] = (median, (high - low) / 2 / median)
     for name, preset in PRESETS.items():
-        assert measured[name] == pytest.approx((preset.jet_response, preset.jet_resolution), abs=0.005), name
+        if preset.jet_response is not None:  # stated where offline jets are made with it
+            assert measured[name] == pytest.approx((preset.jet_response, preset.jet_resolution), abs=0.005), name
 
 
 def test_groomed_masses_at_particle_level():

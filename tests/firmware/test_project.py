@@ -14,7 +14,7 @@ from firmware.engines import cpp, rtl
 from firmware.engines import keras as reference
 from firmware.project import FirmwareProject, convert
 from firmware.target import load_target
-from trigger.errors import InputError, ToolError
+from trigger.errors import InputError, ToolError, UnsupportedError
 from trigger.fixed_point import FixedPoint
 from trigger.inputs.contract import InputSpec
 
@@ -240,6 +240,19 @@ def test_names_that_would_not_compile(network, contract, tmp_path, name):
     made = convert(network, contract, load_target("vu13p"), name, tmp_path)
     cpp.build(made)
     rtl.build(made)
+
+
+@pytest.mark.parametrize("name", ["my-layer", "1st", "dense.1", "n", "result"])
+def test_layers_whose_names_are_no_cpp(contract, tmp_path, name):
+    import keras
+    from qkeras import QActivation, QDense, quantized_bits
+
+    start = keras.Input((6,))
+    x = QActivation(quantized_bits(10, 4, alpha=1.0))(start)
+    six = {"kernel_quantizer": quantized_bits(6, 0, alpha=1.0), "bias_quantizer": quantized_bits(6, 0, alpha=1.0)}
+    with pytest.raises(UnsupportedError, match=f"layer '{re.escape(name)}': hls4ml makes C.. of a layer's name"):
+        convert(keras.Model(start, QDense(3, name=name, **six)(x)), contract, load_target("vu13p"), "x", tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_vectors(contract):

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from trigger.decision.anomaly import RESOLUTION, CutComparison, Scores
 from trigger.decision.efficiency import Estimate, roc_curve
 from trigger.errors import InputError
-from trigger.plots.style import COLOURS, LINES, styled
-from trigger.plots.tagging import _axes, _histogram
+from trigger.plots.style import COLOURS, LINES, histogram, labelled_axes, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +32,7 @@ def roc(
     back = np.isin(labels, [class_names.index(name) for name in background])
     smallest = min(0.1, RESOLUTION / max(1, back.sum()))
     with styled():
-        figure, axes = _axes(simulated)
+        figure, axes = labelled_axes(simulated)
         for style, (which, score) in zip(LINES, scores.items(), strict=False):
             for colour, (name, rows) in enumerate(_signals(labels, class_names, background).items()):
                 pair = back | rows
@@ -72,11 +71,11 @@ def score_distributions(
     inside = np.clip(values, bins[0], np.nextafter(bins[-1], -np.inf))
     back = np.isin(labels, [class_names.index(name) for name in background])
     with styled():
-        figure, axes = _axes(simulated)
+        figure, axes = labelled_axes(simulated)
         counts, _ = np.histogram(inside[back], bins, weights=weights[back] / weights[back].sum())
         axes.stairs(counts, bins, fill=True, color="lightgrey", label=", ".join(background))
         for colour, (name, rows) in enumerate(_signals(labels, class_names, background).items()):
-            _histogram(axes, inside[rows], weights[rows], bins, name, colour)
+            histogram(axes, inside[rows], weights[rows], bins, name, colour)
         if threshold is not None:
             axes.axvline(threshold, color="black", linestyle=":", label="threshold")
         axes.set(xlabel="anomaly score", ylabel="share", yscale="log", xlim=(bins[0], bins[-1]))
@@ -96,7 +95,7 @@ def efficiencies(found: CutComparison, simulated: bool) -> Figure:
     if not known:
         raise InputError(f"no efficiency to draw: {'; '.join(found.notes)}")
     with styled():
-        figure, axes = _axes(simulated)
+        figure, axes = labelled_axes(simulated)
         figure.set_size_inches(10, 3.5 + 1.1 * len(known))
         drawn: list[tuple[str, str, str, list[Estimate | None]]] = [
             ("best cut", "s", COLOURS[4], [one.best_cut for one in known.values()]),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from trigger.data.jets import FeatureDataset
 from trigger.errors import InputError, nearest
 from trigger.inputs.images import JetGridInputs, JetImageInputs, pixels
-from trigger.plots.style import new_figure, styled
+from trigger.plots.style import label, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,12 +85,10 @@ def class_means(sample: FeatureDataset, inputs: JetImageInputs | JetGridInputs) 
 
 def _panels(
     images: NDArray[np.float64], names: Sequence[str], inputs: JetImageInputs | JetGridInputs, simulated: bool, norm: Any,
-    colours: str, label: str,
+    colours: str, scale: str,
 ) -> Figure:  # fmt: skip
-    import mplhep
-
     figure, alone = new_figure()
-    alone.remove()  # type: ignore[attr-defined]
+    alone.remove()
     across = min(3, len(names))
     down = -(-len(names) // across)
     figure.set_size_inches(5 * across + 2, 4.6 * down + 0.6)
@@ -108,6 +106,6 @@ def _panels(
             axes.tick_params(labelbottom=True)
         if number % across == 0:
             axes.set_ylabel(inputs.axes[1])
-    mplhep.label.exp_label(exp="jetgate", data=not simulated, text="", loc=0, rlabel="", ax=panels[0, 0], fontsize=16)
-    figure.colorbar(mesh, ax=panels).set_label(label, fontsize=16)
+    label(panels[0, 0], simulated, fontsize=16)
+    figure.colorbar(mesh, ax=panels).set_label(scale, fontsize=16)
     return figure

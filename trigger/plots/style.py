@@ -6,7 +6,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from trigger.files import replacing
 
@@ -40,7 +43,7 @@ def styled() -> Iterator[None]:
             yield
 
 
-def new_figure() -> tuple[Figure, object]:
+def new_figure() -> tuple[Figure, Any]:
     """A figure without any display, and its axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -48,6 +51,43 @@ def new_figure() -> tuple[Figure, object]:
     figure = Figure(layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot()
+
+
+def label(axes: Any, simulated: bool, fontsize: float | None = None) -> None:
+    """Write above the axes whose figure it is, and whether the data are simulated."""
+    import mplhep
+
+    mplhep.label.exp_label(exp="jetgate", data=not simulated, text="", loc=0, rlabel="", ax=axes, fontsize=fontsize)
+
+
+def labelled_axes(simulated: bool) -> tuple[Figure, Any]:
+    """A figure and its axes, with the label above."""
+    figure, axes = new_figure()
+    label(axes, simulated)
+    return figure, axes
+
+
+def histogram(
+    axes: Any, values: NDArray[np.float64], weights: NDArray[np.float64], bins: NDArray[np.float64], name: str | None,
+    colour: int, line: str = "-",
+) -> None:  # fmt: skip
+    """Draw the share of the weights in each bin; all values count in the sum, also those outside of the bins.
+
+    Args:
+        axes: Where it is drawn.
+        values: Shape `(rows,)`.
+        weights: Shape `(rows,)`.
+        bins: Edges.
+        name: In the legend; `None` leaves it out.
+        colour: Number of the colour.
+        line: Style of the line.
+    """
+    import mplhep
+
+    shares, _ = np.histogram(values, bins, weights=weights / weights.sum())
+    mplhep.histplot(
+        shares, bins, ax=axes, label=name, color=COLOURS[colour % len(COLOURS)], linestyle=line, linewidth=2
+    )
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trigger.data.jets import FeatureDataset
 from trigger.decision.efficiency import roc_curve, softmax
-from trigger.plots.style import COLOURS, LINES, new_figure, styled
+from trigger.plots.style import COLOURS, LINES, histogram, labelled_axes, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,10 +20,10 @@ def mass_by_class(sample: FeatureDataset, simulated: bool) -> Figure:
     """The groomed mass of each class, normalised."""
     bins = np.linspace(0, 250, 51)
     with styled():
-        figure, axes = _axes(simulated)
+        figure, axes = labelled_axes(simulated)
         for label, name in enumerate(sample.class_names):
             chosen = sample.labels == label
-            _histogram(axes, sample.column("mass_gev")[chosen], sample.weights[chosen], bins, name, label)
+            histogram(axes, sample.column("mass_gev")[chosen], sample.weights[chosen], bins, name, label)
         axes.set(xlabel="groomed mass [GeV]", ylabel="share of jets", xlim=(0, 250))
         axes.legend()
     return figure
@@ -35,7 +35,7 @@ def roc(
 ) -> Figure:  # fmt: skip
     """Background against signal efficiency of each class against the rest, for every set of logits together."""
     with styled():
-        figure, axes = _axes(simulated)
+        figure, axes = labelled_axes(simulated)
         for style, (which, one) in zip(LINES, logits.items(), strict=False):
             probability = softmax(one)
             for label, name in enumerate(class_names):
@@ -52,7 +52,7 @@ def roc(
 def history(histories: Mapping[str, Mapping[str, Sequence[float]]], simulated: bool) -> Figure:
     """Loss by epoch, in training and validation."""
     with styled():
-        figure, axes = _axes(simulated)
+        figure, axes = labelled_axes(simulated)
         for number, (name, one) in enumerate(histories.items()):
             epochs = np.arange(1, len(one["loss"]) + 1)
             axes.plot(epochs, one["loss"], color=COLOURS[number], label=f"{name}, training")
@@ -70,32 +70,12 @@ def scores(
     probability = softmax(logits)
     bins = np.linspace(0, 1, 41)
     with styled():
-        figure, axes = _axes(simulated)
+        figure, axes = labelled_axes(simulated)
         for label, name in enumerate(class_names):
             own = labels == label
-            _histogram(axes, probability[own, label], weights[own], bins, name, label)
-            _histogram(axes, probability[~own, label], weights[~own], bins, None, label, "--")
+            histogram(axes, probability[own, label], weights[own], bins, name, label)
+            histogram(axes, probability[~own, label], weights[~own], bins, None, label, "--")
         axes.plot([], [], "--", color="grey", label="other classes")
         axes.set(xlabel="probability of the class", ylabel="share of jets", yscale="log", xlim=(0, 1))
         axes.legend(ncols=2)
     return figure
-
-
-def _axes(simulated: bool) -> tuple[Figure, Any]:
-    import mplhep
-
-    figure, axes = new_figure()
-    mplhep.label.exp_label(exp="jetgate", data=not simulated, text="", loc=0, rlabel="", ax=axes)
-    return figure, axes
-
-
-def _histogram(
-    axes: Any, values: NDArray[np.float64], weights: NDArray[np.float64], bins: NDArray[np.float64], name: str | None,
-    colour: int, style: str = "-",
-) -> None:  # fmt: skip
-    import mplhep
-
-    counts, _ = np.histogram(values, bins, weights=weights / weights.sum())
-    mplhep.histplot(
-        counts, bins, ax=axes, label=name, color=COLOURS[colour % len(COLOURS)], linestyle=style, linewidth=2
-    )
