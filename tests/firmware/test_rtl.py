@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pytest
 
+from firmware import vectors
 from firmware.backends import qkeras_layers
 from firmware.backends import rtl as backend
 from firmware.backends.rtl_program import evaluate
@@ -34,6 +35,15 @@ def circuit(network, contract):
 def test_latency_is_the_declared_one_with_an_event_every_clock(project, circuit):
     timing = rtl.measure(project, circuit)
     assert timing.measured_cycles == timing.declared_cycles == project.manifest.rtl.latency_cycles > 1
+
+
+def test_a_latency_that_the_events_cannot_tell_is_not_measured(project, circuit, monkeypatch):
+    always = vectors.random(project.contract, 1, 1).codes
+    same = vectors.from_codes("random", np.repeat(always, 256, axis=0), project.contract)
+    monkeypatch.setattr(rtl.vectors, "random", lambda *_: same)
+    found = rtl.measure(project, circuit).requirement(5.0)
+    assert found.status == "NOT MEASURED"
+    assert re.search(r"256 events follow by \d\d+ numbers of clocks, and 1 would be right", found.note)
 
 
 def test_a_slower_clock_needs_fewer_stages(project, network, contract, tmp_path):
