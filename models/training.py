@@ -116,7 +116,7 @@ def teach(
         What the student learns from and what it is validated with, the teacher's answers as targets; and the teacher's
         history, as `teacher_loss` and `teacher_val_loss`.
     """
-    teacher = student.teacher.build(contract)
+    teacher = student.teacher.build(contract, learn.inputs)
     history = fit(smallest(teacher), training, learn, validate, progress)
     generator = np.random.default_rng(seed)
     background = logits(teacher, learn.inputs)[:, 0]

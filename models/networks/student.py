@@ -30,6 +30,9 @@ SCORE = FixedPoint(False, 4, 8, Rounding.RND_CONV, Overflow.SAT)
 class Teacher(Settings):
     """A float autoencoder, trained first; its score is the squared error of its reconstruction.
 
+    It sees, and rebuilds, how far each input lies from its mean in the background, in standard deviations there: otherwise
+    the regions with most pileup, whose energies vary most, would decide.
+
     Attributes:
         filters: Channels of convolutions of 3 x 3 pixels, the first of which halves the image; the decoder is the mirror.
             None for dense layers alone.
@@ -41,8 +44,12 @@ class Teacher(Settings):
     hidden: Nodes = (64,)
     latent: int = Field(default=16, gt=0)
 
-    def build(self, contract: InputSpec) -> keras.Model:
+    def build(self, contract: InputSpec, background: NDArray[np.float32]) -> keras.Model:
         """The autoencoder and its score.
+
+        Args:
+            contract: Its inputs.
+            background: Rows of inputs, which give mean and spread of each; shape `(rows, *shape)`.
 
         Raises:
             InputError: The contract's shape does not suit the convolutions, or there are not more inputs than latent values.
@@ -50,7 +57,12 @@ class Teacher(Settings):
         import keras
 
         layers.require_bottleneck(contract, self.latent, "teacher")
-        given, _ = layers.inputs(contract, None)
+        start, _ = layers.inputs(contract, None)
+        step = contract.common_format.step  # the spread of an input that is the same in every row
+        each = tuple(range(1, background.ndim))
+        given = keras.layers.Normalization(
+            each, background.mean(axis=0), np.maximum(background.var(axis=0), step**2), name="pulls"
+        )(start)
         x, halved = given, (0, 0, 0)
         for number, filters in enumerate(self.filters, 1):
             if number == 1:
@@ -80,7 +92,7 @@ class Teacher(Settings):
         else:
             x = layers.dense(x, len(contract.inputs), None, "reconstruction")
         missed = keras.layers.Subtract()([layers.flat(given, "given"), layers.flat(x, "rebuilt")])
-        return keras.Model(given, layers.squared_norm(missed, "score"), name="teacher")
+        return keras.Model(start, layers.squared_norm(missed, "score"), name="teacher")
 
 
 class Student(AnomalyDetector):
@@ -92,7 +104,8 @@ class Student(AnomalyDetector):
 
     The background hardly shows what large scores look like. Therefore rows are added to it, to training and validation:
     each input of such a row is that input of another background row, drawn by itself, so that nothing is left of what
-    belongs together; the row is multiplied by a number between 1 and `gain`, and brought to the inputs' format.
+    belongs together; the row is multiplied by a number between 1 and `gain`. In every second of them a few inputs are
+    replaced by numbers that are evenly spread over the format's orders of magnitude: energy in few places, as jets are.
 
     Attributes:
         blocks: Convolutions; none for a dense student. Without them inputs of any shape are taken as one row.
@@ -101,6 +114,7 @@ class Student(AnomalyDetector):
         score: Format of the output; unsigned.
         scrambled: Number of rows added, as a fraction of the background's.
         gain: Largest factor of an added row.
+        hot: Most inputs that are replaced in an added row.
 
     References:
         CICADA: arXiv:2411.19506. Distillation: arXiv:1503.02531.
@@ -113,6 +127,7 @@ class Student(AnomalyDetector):
     score: Format = SCORE
     scrambled: float = Field(default=0.5, ge=0)
     gain: float = Field(default=4.0, ge=1)
+    hot: int = Field(default=6, gt=0)
 
     @field_validator("score")
     @classmethod
@@ -148,11 +163,14 @@ class Student(AnomalyDetector):
         self, inputs: NDArray[np.float32], contract: InputSpec, generator: np.random.Generator
     ) -> NDArray[np.float32]:
         """The rows to be added to `inputs`, which are of shape `(rows, *shape)`."""
-        table = inputs.reshape(len(inputs), -1)
-        rows = round(self.scrambled * len(table))
-        picked = generator.integers(0, len(table), (rows, table.shape[1]))
+        wire, table = contract.common_format, inputs.reshape(len(inputs), -1)
+        rows, width = round(self.scrambled * len(table)), table.shape[1]
+        picked = generator.integers(0, len(table), (rows, width))
         mixed = np.take_along_axis(table, picked, axis=0) * generator.uniform(1, self.gain, (rows, 1))
-        wire = contract.common_format
+        hot = generator.permuted(np.arange(width) < generator.integers(1, self.hot + 1, (rows, 1)), axis=1)
+        hot[::2] = False
+        largest = wire.max_code * wire.step
+        mixed[hot] = np.exp(generator.uniform(np.log(wire.step), np.log(largest), hot.sum()))
         values: NDArray[np.float32] = wire.values(wire.codes(mixed)).astype(np.float32)
         return values.reshape(rows, *inputs.shape[1:])
 

@@ -150,9 +150,9 @@ def test_what_a_student_is_shown():
     added = student.scramble(background, spec(shape), np.random.default_rng(1))
     assert added.shape == (250, *shape)
     np.testing.assert_array_equal(WIRE.values(WIRE.codes(added)), added)  # what the wire can carry
-    # Every input is some row's own, times one number of the row between 1 and 4, within half a step.
+    # Every input of every second row is some row's own, times one number of the row between 1 and 4, within half a step.
     table, known = added.reshape(250, -1), background.reshape(500, -1)
-    for row in table[:20]:
+    for row in table[:40:2]:
         possible = np.ones(301, dtype=bool)
         gains = np.linspace(1, 4, 301)
         for column, value in enumerate(row):
@@ -162,7 +162,13 @@ def test_what_a_student_is_shown():
                 )
                 possible &= near.any(axis=1)
         assert possible.any()
-    assert (np.abs(table).max(axis=1) > np.abs(known).max()).any()
+    assert (np.abs(table[::2]).max(axis=1) > np.abs(known).max()).any()
+    # In the others one to six are replaced: by the same draws, one is replaced where `hot` is 1.
+    fewer = student.model_copy(update={"hot": 1}).scramble(background, spec(shape), np.random.default_rng(1))
+    differ = (fewer.reshape(250, -1) != table).sum(axis=1)
+    np.testing.assert_array_equal(differ[::2], 0)
+    assert 1 < differ[1::2].max() <= 7
+    assert np.median(table[1::2].max(axis=1)) > np.median(table[::2].max(axis=1))
     assert (
         len(student.model_copy(update={"scrambled": 0.0}).scramble(background, spec(shape), np.random.default_rng(1)))
         == 0
