@@ -26,6 +26,7 @@ from trigger.data.generate_events import (
     SIGNALS,
     EventChunk,
     EventData,
+    _pool,
     _read_signals,
     folds,
     generate_events,
@@ -401,7 +402,7 @@ def test_collisions_are_taken_and_joined(pool):
 
 def test_pileup_is_poisson_and_drawn_from_the_fold(pool):
     data = EventData(kind="events", crossings=800, pileup=12.5, pool=60)
-    made = simulate_events(EventChunk(data, 3, "background", 0, 0, 800), pool)
+    made = simulate_events(EventChunk(data, 3, "background", 0, 0, 800), pool, np.zeros(60))
     # Mean and variance of a Poisson number, four standard deviations.
     assert made.collisions.mean() == pytest.approx(12.5, abs=4 * np.sqrt(12.5 / 800))
     assert made.collisions.var() == pytest.approx(12.5, abs=4 * 12.5 * np.sqrt(2.1 / 800))
@@ -415,17 +416,45 @@ def test_pileup_is_poisson_and_drawn_from_the_fold(pool):
     assert len(set.union(*used)) == sum(map(len, used))
 
 
+def test_the_hardest_collision_and_the_slices_of_a_crossing(pool):
+    data = EventData(kind="events", crossings=200, pileup=6, pool=60, slices_gev=(20, 40))
+    scale = np.random.default_rng(1).uniform(0, 60, 60)
+    made = simulate_events(EventChunk(data, 3, "background", 0, 0, 200), pool, scale)
+    for drawn, source, slices in zip(made.pool.to_list(), made.source, made.slices, strict=True):
+        assert source == (max(drawn, key=lambda c: scale[c]) if drawn else source)
+        assert slices.tolist() == [sum(20 <= scale[c] < 40 for c in drawn), sum(scale[c] >= 40 for c in drawn)]
+    alone = np.flatnonzero(made.collisions == 0)
+    assert (made.source[alone] < 0).all()
+    assert len(np.unique(made.source[alone])) == len(alone)
+
+
+def test_slices_hold_collisions_of_their_scale():
+    data = EventData(kind="events", signals=("A_4l",), crossings=1, pileup=0, pool=20, slices_gev=(20, 40, 80))
+    none = observe(particles(0, 22, 0, np.zeros(0)), 60, np.random.default_rng(4))
+    areas = []
+    for at, name in enumerate(data.slice_names):
+        made = simulate_events(EventChunk(data, 1, name, 0, 0, 100), none, np.zeros(60))
+        assert (made.slices[:, at] == 1).all()
+        assert made.slices.sum() == 100
+        assert (made.source < 0).all()
+        areas.append(made.origin.details["cross_section_pb"])
+    assert data.class_names == ("background", "A_4l", "qcd_20", "qcd_40", "qcd_80")
+    assert areas[0] > 5 * areas[1] > 25 * areas[2] > 0
+    with pytest.raises(ValueError, match=r"rise and begin at 20 GeV or above.* found \[10.0, 40.0\]"):
+        EventData(kind="events", slices_gev=(10, 40))
+
+
 def test_crossings_are_seeded(pool):
     def made(seed):
         data = EventData(kind="events", crossings=30, pileup=5, pool=60)
-        return simulate_events(EventChunk(data, seed, "background", 0, 0, 30), pool).digest()
+        return simulate_events(EventChunk(data, seed, "background", 0, 0, 30), pool, np.zeros(60)).digest()
 
     assert made(3) == made(3) != made(4)
 
 
 def test_without_pileup_the_background_is_empty(pool):
     data = EventData(kind="events", crossings=10, pileup=0, pool=60)
-    made = simulate_events(EventChunk(data, 3, "background", 0, 0, 10), pool)
+    made = simulate_events(EventChunk(data, 3, "background", 0, 0, 10), pool, np.zeros(60))
     for column in (made.met, made.jets, made.egammas, made.muons, made.sums, made.regions, made.collisions):
         assert not column.any()
 
@@ -489,7 +518,7 @@ def test_a_chunk_depends_on_its_seed_alone(simulated, tmp_path):
 def test_every_signal(signal, simulated):
     _, path, _ = simulated
     data = EventData(kind="events", signals=(signal,), events_per_signal=20, pileup=0, pool=20)
-    made = simulate_events(EventChunk(data, 1, signal, 0, 0, 20), _read_signals(path.parent / "pool.npz"))
+    made = simulate_events(EventChunk(data, 1, signal, 0, 0, 20), *_pool(path.parent / "pool.npz"))
     assert len(made) == 20
     assert made.origin.details["cross_section_pb"] > 0
     assert made.jets[:, 0, 0].mean() > 10

@@ -115,6 +115,8 @@ class EventDataset:
         collisions: Number of pileup collisions in each event, shape `(n,)`; `None` where unknown.
         pool: Which collisions of a pool they were, `n * var * int` (awkward); `None` where there was no pool. Events that
             share one are not independent: whoever bootstraps draws collisions, not events.
+        source: Number of the hardest collision of each event, shape `(n,)`; events that share it are hardly independent.
+        slices: Number of collisions of each event in each slice of pTHat, shape `(n, slices)`.
 
     Raises:
         InputError: A shape, type or range is wrong, objects are not ordered, or there is no event.
@@ -133,6 +135,8 @@ class EventDataset:
     regions: NDArray[np.int64] | None = None
     collisions: NDArray[np.int64] | None = None
     pool: Any = None
+    source: NDArray[np.int64] | None = None
+    slices: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         import awkward as ak
@@ -141,7 +145,8 @@ class EventDataset:
         if n == 0:
             raise InputError("the sample is empty: there is no event")
         for name, shape in (("met", (n, 2)), ("sums", (n, 2)), ("labels", (n,)), ("events", (n,)),
-                            ("regions", (n, *REGIONS)), ("collisions", (n,)),
+                            ("regions", (n, *REGIONS)), ("collisions", (n,)), ("source", (n,)),
+                            ("slices", (n, 0 if self.slices is None else self.slices.shape[-1])),
                             *((name, (n, count, 3)) for name, (_, count) in OBJECTS.items())):  # fmt: skip
             _check_integers(name, getattr(self, name), shape)
         if self.labels.min() < 0 or self.labels.max() >= len(self.class_names):

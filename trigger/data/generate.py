@@ -410,8 +410,9 @@ def simulate(chunk: Chunk) -> JetBlock:
 
 def collide(
     lines: tuple[str, ...], seed: int, name: str, index: int, events: int, acceptance: float
-) -> tuple[Particles, float]:
-    """Stable visible particles of collisions with these Pythia settings, and the cross-section in pb.
+) -> tuple[Particles, NDArray[np.float64], float]:
+    """Stable visible particles of collisions with these Pythia settings, the pT of each collision's hardest scattering of
+    partons in GeV (pTHat; 0 where there is none, as in diffraction), and the cross-section in pb.
 
     Args:
         lines: Settings of Pythia.
@@ -425,8 +426,11 @@ def collide(
         InputError: Pythia does not know a setting or cannot be started.
     """
     pythia = _seeded(lines, _pythia_seed(seed, name, index))
-    particles = _visible(pythia, _record(pythia.nextBatch(events)), acceptance, Vertex.LEADING)
-    return particles, float(pythia.infoPython().sigmaGen() * MB_TO_PB)
+    batch = pythia.nextBatch(events)
+    particles = _visible(pythia, _record(batch), acceptance, Vertex.LEADING)
+    squared = np.asarray(batch.info.pT2Hat, dtype=np.float64)
+    scale = np.sqrt(np.where(np.isfinite(squared) & (squared > 0), squared, 0.0))
+    return particles, scale, float(pythia.infoPython().sigmaGen() * MB_TO_PB)
 
 
 def _seeded(lines: tuple[str, ...], seed: int) -> Any:

@@ -32,6 +32,7 @@ import shutil
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -54,6 +55,8 @@ POOL_CHUNK, SIGNAL_CHUNK, BACKGROUND_CHUNK = 500, 250, 1000
 SLICE = 100
 """Crossings that are held in memory at a time; part of what decides the random numbers."""
 EVENT_NUMBERS_PER_CLASS = 1_000_000_000
+SLICE_PREFIX = "qcd_"
+SLICES_FROM_GEV = 20.0
 MIN_BIAS = ("SoftQCD:inelastic = on",)
 _DARK_MESONS = (4900111, 4900113, 4900211, 4900213)
 
@@ -90,6 +93,15 @@ def _different(signals: tuple[str, ...]) -> tuple[str, ...]:
     return signals
 
 
+def _rising(edges: tuple[float, ...]) -> tuple[float, ...]:
+    if any(low >= high for low, high in pairwise((0, *edges))) or (edges and edges[0] < SLICES_FROM_GEV):
+        raise ValueError(
+            f"edges of slices rise and begin at {SLICES_FROM_GEV:g} GeV or above, where one scattering in a collision is as "
+            f"hard at the most; found {list(edges)}"
+        )
+    return edges
+
+
 class EventData(Settings):
     """Crossings simulated with Pythia 8 and the Level-1 detector of `trigger/data/level1.py`.
 
@@ -100,6 +112,10 @@ class EventData(Settings):
         pileup: Mean number of inelastic collisions in a crossing, of signals besides the hard one.
         pool: Number of collisions that they are drawn from.
         energy_tev: Energy of the proton-proton collisions.
+        slices_gev: Lower edges of slices of pTHat, each up to the next and the last without end. For each there are crossings
+            with one collision of QCD jets of that slice beside the pileup: minimum bias has hardly any of them, and they are
+            what rates of kHz are made of. `trigger/decision/rates.py` stitches them together.
+        crossings_per_slice: Number of crossings of each slice.
     """
 
     kind: Literal["events"]
@@ -109,11 +125,32 @@ class EventData(Settings):
     pileup: float = Field(default=50.0, ge=0, le=200)
     pool: int = Field(default=20_000, ge=FOLDS)
     energy_tev: float = Field(default=13.0, gt=0, le=100)
+    slices_gev: Annotated[tuple[float, ...], AfterValidator(_rising)] = ()
+    crossings_per_slice: int = Field(default=2000, gt=0)
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the classes, the background first."""
-        return (BACKGROUND, *self.signals)
+        """Names of the classes: the background, the signals, the slices."""
+        return (BACKGROUND, *self.signals, *self.slice_names)
+
+    @property
+    def slice_names(self) -> tuple[str, ...]:
+        """Names of the slices of pTHat."""
+        return tuple(f"{SLICE_PREFIX}{edge:g}" for edge in self.slices_gev)
+
+    def lines(self, name: str) -> tuple[str, ...]:
+        """Pythia's settings for the hard collisions of a class, and for the pool."""
+        if name in self.signals:
+            return SIGNALS[name]
+        if name not in self.slice_names:
+            return MIN_BIAS
+        at = self.slice_names.index(name)
+        edges = (*self.slices_gev, -1)  # Pythia's word for no upper edge
+        return ("HardQCD:all = on", f"PhaseSpace:pTHatMin = {edges[at]}", f"PhaseSpace:pTHatMax = {edges[at + 1]}")
+
+    def slice_of(self, scale_gev: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Slice that a collision is in, -1 below all."""
+        return np.searchsorted(self.slices_gev, scale_gev, side="right") - 1
 
 
 @dataclass(frozen=True)
@@ -200,16 +237,17 @@ def _make_sample(
     drawn_from = pieces("pool", data.pool, POOL_CHUNK)
     inelastic = run(partial(make_pool_chunk, folder=chunks), drawn_from, "minimum-bias collisions")["pool"]
     if not (home / "pool.npz").is_file():
-        _write_signals(
-            home / "pool.npz", concatenate_signals([_read_signals(_file(chunks, one)) for one in drawn_from])
-        )
+        files = [_file(chunks, one) for one in drawn_from]
+        scale = np.concatenate([_read_scale(one) for one in files])
+        _write_signals(home / "pool.npz", concatenate_signals([_read_signals(one) for one in files]), scale)
     parts = [piece for name in data.signals for piece in pieces(name, data.events_per_signal, SIGNAL_CHUNK)]
+    parts += [piece for name in data.slice_names for piece in pieces(name, data.crossings_per_slice, SIGNAL_CHUNK)]
     parts += pieces(BACKGROUND, data.crossings, BACKGROUND_CHUNK)
     hard = run(partial(make_event_chunk, folder=chunks, pool=home / "pool.npz"), parts, "crossings")
     details = {
         "settings": data.model_dump(mode="json"), "seed": seed, "class_names": list(data.class_names),
         "inelastic_cross_section_mb": float(np.mean(inelastic)) / 1e9, "out_of_time_pileup": False, "pool_folds": FOLDS,
-        "cross_section_pb": {name: float(np.mean(hard[name])) for name in data.signals},
+        "cross_section_pb": {name: float(np.mean(hard[name])) for name in (*data.signals, *data.slice_names)},
         "versions": {"pythia8mc": version("pythia8mc")},
     }  # fmt: skip
     background_first = sorted(parts, key=lambda piece: data.class_names.index(piece.name))
@@ -222,8 +260,8 @@ def make_pool_chunk(chunk: EventChunk, folder: Path) -> float:
     """Simulate some minimum-bias collisions into a file, unless it is there; the inelastic cross-section in pb."""
     path = _file(folder, chunk)
     if not path.is_file():
-        signals, cross_section_pb = _observed(chunk, MIN_BIAS)
-        _write_signals(path, signals, cross_section_pb)
+        signals, scale, cross_section_pb = _observed(chunk)
+        _write_signals(path, signals, scale, cross_section_pb)
     with np.load(path, allow_pickle=False) as file:
         return float(file["cross_section_pb"])
 
@@ -232,16 +270,22 @@ def make_event_chunk(chunk: EventChunk, folder: Path, pool: Path) -> float:
     """Simulate some events into a file, unless it is there; the signal's cross-section in pb, 0 of background."""
     path = _file(folder, chunk)
     if not path.is_file():
-        write_events(path, simulate_events(chunk, _pool(pool)))
+        write_events(path, simulate_events(chunk, *_pool(pool)))
     return float(read_events(path).origin.details["cross_section_pb"])
 
 
-def simulate_events(chunk: EventChunk, pool: Signals) -> EventDataset:
-    """The events of one chunk: collide, overlay, detect."""
+def simulate_events(chunk: EventChunk, pool: Signals, pool_scale_gev: NDArray[np.float64]) -> EventDataset:
+    """The events of one chunk: collide, overlay, detect.
+
+    Args:
+        chunk: Which events.
+        pool: The collisions of the pool.
+        pool_scale_gev: The pTHat of each.
+    """
     import awkward as ak
 
     data, label = chunk.data, chunk.data.class_names.index(chunk.name)
-    hard, cross_section_pb = (None, 0.0) if label == 0 else _observed(chunk, SIGNALS[data.signals[label - 1]])
+    hard, scale, cross_section_pb = (None, np.zeros(chunk.events), 0.0) if label == 0 else _observed(chunk)
     generator = _generator(chunk, "crossings")
     numbers = label * EVENT_NUMBERS_PER_CLASS + chunk.first + np.arange(chunk.events)
     counts = generator.poisson(data.pileup, chunk.events)
@@ -261,8 +305,35 @@ def simulate_events(chunk: EventChunk, pool: Signals) -> EventDataset:
         **{name: np.concatenate([one[name] for one in made]) for name in made[0]},
         labels=np.full(chunk.events, label, dtype=np.int64), class_names=data.class_names, weights=np.ones(chunk.events),
         events=numbers, origin=Origin("events", False, {"cross_section_pb": cross_section_pb}), collisions=counts,
-        pool=ak.unflatten(drawn.astype(np.int32), counts),
+        pool=ak.unflatten(drawn.astype(np.int32), counts), source=_hardest(drawn, edges, numbers, pool_scale_gev, scale),
+        slices=_in_slices(data, pool_scale_gev[drawn], counts, scale),
     )  # fmt: skip
+
+
+def _hardest(
+    drawn: NDArray[np.int64], edges: NDArray[np.int64], numbers: NDArray[np.int64], pool_scale_gev: NDArray[np.float64],
+    scale: NDArray[np.float64],
+) -> NDArray[np.int64]:  # fmt: skip
+    """Of each event the pool's collision that is hardest; of a harder one of its own, or without any, what no other has."""
+    event = np.repeat(np.arange(len(numbers)), np.diff(edges))
+    order = np.lexsort((pool_scale_gev[drawn], event))
+    last = np.flatnonzero(np.diff(edges))
+    found = -1 - numbers
+    hardest = drawn[order[edges[last + 1] - 1]]
+    shared = pool_scale_gev[hardest] >= scale[last]
+    found[last[shared]] = hardest[shared]
+    return found
+
+
+def _in_slices(
+    data: EventData, pool_scale_gev: NDArray[np.float64], counts: NDArray[np.int64], scale: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """How many collisions of each event are in each slice, shape `(events, slices)`."""
+    row = np.arange(len(counts))
+    found = np.zeros((len(counts), len(data.slices_gev) + 1), dtype=np.int64)  # below all slices is the last column
+    np.add.at(found, (np.repeat(row, counts), data.slice_of(pool_scale_gev)), 1)
+    np.add.at(found, (row, data.slice_of(scale)), 1)
+    return found[:, :-1]
 
 
 def folds(events: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
@@ -273,11 +344,13 @@ def folds(events: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     return fold
 
 
-def _observed(chunk: EventChunk, lines: tuple[str, ...]) -> tuple[Signals, float]:
-    """What the detector has of the chunk's collisions, and their cross-section in pb."""
-    settings = (f"Beams:eCM = {1000 * chunk.data.energy_tev}", *lines)
-    particles, cross_section_pb = collide(settings, chunk.seed, chunk.name, chunk.index, chunk.events, ACCEPTANCE)
-    return observe(particles, chunk.events, _generator(chunk, "detector")), cross_section_pb
+def _observed(chunk: EventChunk) -> tuple[Signals, NDArray[np.float64], float]:
+    """What the detector has of the chunk's collisions, their pTHat, and their cross-section in pb."""
+    settings = (f"Beams:eCM = {1000 * chunk.data.energy_tev}", *chunk.data.lines(chunk.name))
+    particles, scale, cross_section_pb = collide(
+        settings, chunk.seed, chunk.name, chunk.index, chunk.events, ACCEPTANCE
+    )
+    return observe(particles, chunk.events, _generator(chunk, "detector")), scale, cross_section_pb
 
 
 def _generator(chunk: EventChunk, purpose: str) -> np.random.Generator:
@@ -288,9 +361,10 @@ def _file(folder: Path, chunk: EventChunk) -> Path:
     return folder / f"{chunk.name}-{chunk.index:05d}.npz"
 
 
-def _write_signals(path: Path, signals: Signals, cross_section_pb: float = 0.0) -> None:
+def _write_signals(path: Path, signals: Signals, scale_gev: NDArray[np.float64], cross_section_pb: float = 0.0) -> None:
+    about = {"scale_gev": scale_gev, "cross_section_pb": np.array(cross_section_pb)}
     with replacing(path) as fresh:
-        np.savez(fresh, allow_pickle=False, cross_section_pb=np.array(cross_section_pb), **asdict(signals))
+        np.savez(fresh, allow_pickle=False, **about, **asdict(signals))
 
 
 def _read_signals(path: Path) -> Signals:
@@ -298,6 +372,12 @@ def _read_signals(path: Path) -> Signals:
         return Signals(**{name: file[name] for name in Signals.__dataclass_fields__})
 
 
+def _read_scale(path: Path) -> NDArray[np.float64]:
+    with np.load(path, allow_pickle=False) as file:
+        scale: NDArray[np.float64] = file["scale_gev"]
+    return scale
+
+
 @lru_cache(maxsize=1)
-def _pool(path: Path) -> Signals:
-    return _read_signals(path)
+def _pool(path: Path) -> tuple[Signals, NDArray[np.float64]]:
+    return _read_signals(path), _read_scale(path)
