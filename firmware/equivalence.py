@@ -26,7 +26,12 @@ def equivalent(circuit: Circuit, mutant: Mutant, accumulators: Mapping[str, Fixe
         accumulators: Declared type of each layer's accumulator.
     """
     given = [read[0] for _, read in circuit.bounded()]
-    number = next((k for k, step in enumerate(circuit.steps) if step.layer == mutant.layer), None)
+    sought = {Kind.WEIGHT: Dense, Kind.BIAS: Dense, Kind.TABLE: Table}.get(
+        mutant.kind, object
+    )  # a layer may be several steps
+    number = next(
+        (k for k, step in enumerate(circuit.steps) if step.layer == mutant.layer and isinstance(step, sought)), None
+    )
     if number is None:
         return None
     step = circuit.steps[number]

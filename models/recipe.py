@@ -60,6 +60,14 @@ class Training(Settings):
     test: float = Field(default=0.25, gt=0, lt=1)
     classes: tuple[str, ...] | None = Field(default=None, min_length=1)
 
+    @model_validator(mode="after")
+    def _something_left(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise ValueError(
+                f"validation {self.validation:g} and test {self.test:g} leave nothing to train on; their sum has to be below 1"
+            )
+        return self
+
 
 class Requirements(Settings):
     """What the network must reach; `None` shows the figure without requiring anything.

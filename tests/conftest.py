@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +47,29 @@ def realdata(path: str) -> Path:
     if not found.exists():
         pytest.skip(f"the public file {path} is not here")
     return found
+
+
+@pytest.fixture(scope="session")
+def toy_run(tmp_path_factory):
+    """A finished run of the toy recipe, made once for all processes of the tests: a function `copied(folder)` that gives a
+    copy to change, as the answer of the command.
+    """
+    from trigger.files import locked
+
+    base = tmp_path_factory.getbasetemp()
+    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "toy_run"
+    with locked(home):
+        if not (home / "answer.json").is_file():
+            (home / "toy.yaml").write_text(TOY)
+            result = jetgate("run", "toy.yaml", "--json", folder=home)
+            assert result.returncode == 0, result.stderr
+            (home / "answer.json").write_text(result.stdout)
+
+    def copied(folder):
+        shutil.copytree(home, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".lock", "answer.json"))
+        return json.loads((home / "answer.json").read_text())
+
+    return copied
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,8 @@ DOORS = {
     "h5py": ["trigger/data/table.py"],
     "pyarrow": ["trigger/data/table.py"],
     "typer": ["trigger/app/"],
+    "jinja2": ["trigger/app/page.py"],
+    "markupsafe": ["trigger/app/page.py"],
     "rich": ["trigger/app/"],
     "qkeras": [
         "models/quantization.py",

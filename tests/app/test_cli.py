@@ -183,6 +183,7 @@ def test_wheel_from_an_empty_folder(tmp_path):
         "models/recipes/jet_tagger.yaml",
         "firmware/targets/vu13p.yaml",
         "firmware/engines/bridge.cpp",
+        "trigger/app/page.html.j2",
         "trigger/py.typed",
     ):
         assert wanted in names

@@ -16,13 +16,10 @@ from tests.conftest import TOY, jetgate
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
+def done(toy_run, tmp_path_factory):
     """A finished run of the toy recipe."""
     folder = tmp_path_factory.mktemp("run")
-    (folder / "toy.yaml").write_text(TOY)
-    result = jetgate("run", "toy.yaml", "--json", folder=folder)
-    assert result.returncode == 0, result.stderr
-    return folder, json.loads(result.stdout)
+    return folder, toy_run(folder)
 
 
 def test_run_ends_in_a_verdict(done):
@@ -37,6 +34,7 @@ def test_run_ends_in_a_verdict(done):
     assert by_name["physics:macro_auc"]["status"] == "NOT MEASURED"
     emulation = json.loads((home / "emulation.json").read_text())
     assert emulation["codes_compared"] > 3 * 110_000
+    assert (folder / answer["page"]).is_file()
     for name in ("roc", "history", "scores", "groomed_mass"):
         for suffix in (".svg", ".png"):
             assert (home / "plots" / f"{name}{suffix}").stat().st_size > 5000
@@ -55,7 +53,7 @@ def test_nothing_is_done_twice(done):
     again = jetgate("run", "toy.yaml", "--json", folder=folder)
     assert json.loads(again.stdout) == answer
     assert again.stderr == ""
-    rewritten = {"recipe.yaml", "target.yaml", "run.json", "verdict.json"}
+    rewritten = {"recipe.yaml", "target.yaml", "run.json", "verdict.json", "index.html", "report.json"}
     changed = {path.name for path, stamp in before.items() if path.stat().st_mtime_ns != stamp}
     assert changed <= rewritten
 

@@ -429,16 +429,18 @@ def test_the_hardest_collision_and_the_slices_of_a_crossing(pool):
 
 
 def test_slices_hold_collisions_of_their_scale():
-    data = EventData(kind="events", signals=("A_4l",), crossings=1, pileup=0, pool=20, slices_gev=(20, 40, 80))
+    data = EventData(kind="events", signals=("A_4l",), crossings=1, pileup=1, pool=20, slices_gev=(20, 40, 80))
     none = observe(particles(0, 22, 0, np.zeros(0)), 60, np.random.default_rng(4))
     areas = []
     for at, name in enumerate(data.slice_names):
         made = simulate_events(EventChunk(data, 1, name, 0, 0, 100), none, np.zeros(60))
+        assert not made.labels.any()
         assert (made.slices[:, at] == 1).all()
         assert made.slices.sum() == 100
         assert (made.source < 0).all()
         areas.append(made.origin.details["cross_section_pb"])
-    assert data.class_names == ("background", "A_4l", "qcd_20", "qcd_40", "qcd_80")
+    assert data.parts == ("background", "A_4l", "qcd_20", "qcd_40", "qcd_80")
+    assert data.class_names == ("background", "A_4l")
     assert areas[0] > 5 * areas[1] > 25 * areas[2] > 0
     with pytest.raises(ValueError, match=r"rise and begin at 20 GeV or above.* found \[10.0, 40.0\]"):
         EventData(kind="events", slices_gev=(10, 40))

@@ -13,6 +13,7 @@ a killed one goes on where it stopped. Nothing of a step is seen before it is co
 OUT/runs/data/<kind>-<digest>/               the sample, shared by all recipes that ask for the same
 OUT/runs/models/<recipe>-<digest>/           inputs and networks, shared by all targets
 OUT/runs/<recipe>-<digest>/                  verdict, emulation, performance, figures: one recipe on one target
+OUT/runs/<recipe>-<digest>/report/           the sign-off page, and the same as data
 OUT/vivado_projects/<recipe>-<target>-<digest>/
 ```
 """
@@ -532,8 +533,9 @@ def conclude(
     chain: Chain, sample: FeatureDataset, emulation: EmulationResult, mutation: Mapping[str, Any] | None,
     performance: Mapping[str, Any], bench: Requirement,
 ) -> Verdict:  # fmt: skip
-    """Hold everything to what is required, and write it down."""
+    """Hold everything to what is required, and write it down: the verdict, what it came from, and the page that shows it."""
     from firmware.budget import judge
+    from trigger.app.page import write_page
     from trigger.app.signoff import requirements
     from trigger.app.synthesis import estimate_requirement, latest
 
@@ -546,8 +548,9 @@ def conclude(
         requirements=requirements(chain.recipe, sample, emulation, mutation, performance, firmware["clipped"], told),
         synthetic=sample.origin.synthetic,
     )
-    write_json(chain.folder / "run.json", _provenance(chain, firmware))
     verdict.save(chain.folder / "verdict.json")
+    write_json(chain.folder / "run.json", _provenance(chain, firmware))
+    write_page(chain.folder)
     return verdict
 
 
@@ -572,6 +575,7 @@ def _provenance(chain: Chain, firmware: Mapping[str, Any]) -> dict[str, Any]:
             **{name: steps[name]["digest"] for name in ("features", "quantised", "float")},
             "firmware": firmware["digest"],
         },
+        "files": _seals([chain.folder / name for name in ("recipe.yaml", "target.yaml", "verdict.json")]),
         "seconds": {name: one["seconds"] for name, one in steps.items()},
         "versions": {name: version(name) for name in ("jetgate", "keras", "qkeras-v3", "hls4ml", "numpy")},
     }

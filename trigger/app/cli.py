@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firmware.tools import LIMIT_HOURS
-from trigger.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, EXIT_TOOL_FAILED, InputError, JetgateError, nearest
+from trigger.errors import (
+    EXIT_ANSWER_IS_NO,
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_TOOL_FAILED,
+    InputError,
+    JetgateError,
+    nearest,
+)
 from trigger.files import read_json
 
 if TYPE_CHECKING:
@@ -56,13 +65,15 @@ def run(
     """The whole chain, from collisions to a verdict. Goes on where it was stopped; does nothing twice."""
     from trigger.app.chain import run as run_chain
     from trigger.app.console import overall_line, verdict_table
+    from trigger.app.page import page_path
 
     chain = _chain(recipe, target, out, workers, set_)
     verdict = run_chain(chain)
+    page = page_path(chain.folder)
     if as_json:
-        _print_json({"folder": str(chain.folder), **read_json(chain.folder / "verdict.json")})
+        _print_json({"folder": str(chain.folder), "page": str(page), **read_json(chain.folder / "verdict.json")})
     else:
-        _print(verdict_table(verdict), f"{overall_line(verdict)}  {chain.folder}")
+        _print(verdict_table(verdict), f"{overall_line(verdict)}  {chain.folder}", page)
     return verdict.exit_status
 
 
@@ -271,6 +282,48 @@ def compare(
     else:
         _print(comparison_table(names, rows))
     return EXIT_OK
+
+
+@app.command()
+def page(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run, in runs/.")],
+    as_json: AsJson = False,
+) -> int:
+    """Make the sign-off page of a finished run again: one file that opens anywhere, and the same as JSON."""
+    from trigger.app.page import DATA, write_page
+
+    path = write_page(run_folder)
+    content = read_json(path.parent / DATA)
+    if as_json:
+        _print_json({"page": str(path), "data": str(path.parent / DATA), "overall": content["overall"]})
+    else:
+        _print(path)
+    return EXIT_OK
+
+
+@app.command()
+def verify(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run, in runs/.")],
+    as_json: AsJson = False,
+) -> int:
+    """Compute every digest again that a run recorded, and name what changed since. Ends with 1 where something did."""
+    from trigger.app.console import verified_table
+    from trigger.app.verify import Finding, holds
+    from trigger.app.verify import verify as compute_again
+
+    checks = compute_again(run_folder)
+    good = holds(checks)
+    if as_json:
+        _print_json({"holds": good, "checks": [one.summary() for one in checks]})
+    else:
+        changed = sum(one.finding is not Finding.HOLDS for one in checks)
+        line = (
+            f"[bold green]all {len(checks)} digests hold[/]"
+            if good
+            else f"[bold red]{changed} of {len(checks)} do not hold[/]"
+        )
+        _print(verified_table(checks), f"{line}  {run_folder}")
+    return EXIT_OK if good else EXIT_ANSWER_IS_NO
 
 
 @app.command()

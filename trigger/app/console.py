@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -27,7 +27,11 @@ from rich.progress import (
 from rich.table import Table
 
 from firmware import tools
+from trigger.digest import SHORT
 from trigger.verdict import Status, Verdict
+
+if TYPE_CHECKING:
+    from trigger.app.verify import Check
 
 _COLOURS = {"PASS": "green", "FAIL": "red", "NOT MEASURED": "yellow", "INCOMPLETE": "yellow"}
 
@@ -101,6 +105,18 @@ def verdict_table(verdict: Verdict) -> Table:
         table.add_row(
             one.name, f"[{colour}]{one.status}[/]", figure, one.limit, "yes" if one.required else "no", escape(one.note)
         )
+    return table
+
+
+def verified_table(checks: Sequence[Check]) -> Table:
+    """What became of everything whose digest a run recorded."""
+    table = Table(header_style="bold")
+    for column in ("of", "what", "finding", "recorded", "now", "note"):
+        table.add_column(column, overflow="fold")
+    for one in checks:
+        colour = "green" if one.finding == "holds" else "red"
+        digests = ((digest or "")[:SHORT] for digest in (one.recorded, one.found))
+        table.add_row(escape(one.name), one.what, f"[{colour}]{one.finding}[/]", *digests, escape(one.note))
     return table
 
 

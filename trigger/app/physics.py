@@ -145,7 +145,13 @@ def _detector(
 
     recipe = chain.recipe
     background = recipe.training.classes or ()
-    about = (test.labels, test.class_names, background, test.weights, test.events, recipe.seed)
+    held_out = steps.splits(recipe, sample)[Split.TEST]
+    events = None
+    if isinstance(recipe.data, EVENTS):
+        events = sample_of.events(recipe, chain.samples, chain.workers, chain.report)
+    # Crossings that share their hardest collision are one piece of evidence.
+    source = test.events if events is None or events.source is None else events.source[held_out]
+    about = (test.labels, test.class_names, background, test.weights, source, recipe.seed)
     scores: dict[str, NDArray[Any]] = {name: one[:, 0] for name, one in outputs.items()} | {"firmware": codes[:, 0]}
     fractions = tuple(sorted({*FRACTIONS, recipe.requirements.fraction}, reverse=True))
     found = {"detection": compare_scores(scores, *about, fractions=fractions).summary()}
@@ -153,14 +159,12 @@ def _detector(
         (view,) = (one for one in chain.views if one.prefix == "inverse_")
         inverse = _outputs(chain, view, test)["float"][:, 0]
         turned = compare_scores(
-            {"float": inverse}, test.labels, test.class_names, recipe.inverse, test.weights, test.events, recipe.seed,
+            {"float": inverse}, test.labels, test.class_names, recipe.inverse, test.weights, source, recipe.seed,
             fractions=FRACTIONS[:1],
         )  # fmt: skip
         found["inverse"] = turned.summary()
-    if not isinstance(recipe.data, EVENTS):
+    if events is None:
         return found, None
-    events = sample_of.events(recipe, chain.samples, chain.workers, chain.report)
-    held_out = steps.splits(recipe, sample)[Split.TEST]
     absent = events.origin.details.get("absent", [])
     cuts = {name: one[held_out] for name, one in single_cuts(events).items() if name.removesuffix("_gev") not in absent}
     compared = gain_over_cuts(codes[:, 0], cuts, *about, fraction=recipe.requirements.fraction)

@@ -229,7 +229,7 @@ def read_root_events(path: Path) -> EventDataset:
             said = json.loads(str(file[DETAILS]))
             class_names, origin = tuple(said["class_names"]), Origin(**said["origin"])
         there = branch_names(tree)
-        optional = [name for name in ("regions", "collisions", "pool") if name in there]
+        optional = [name for name in ("regions", "collisions", "pool", "source", "slices") if name in there]
         objects = [f"{name}_{field}" for name in OBJECTS for field in ("pt", "eta", "phi")]
         sums = ["met_pt", "met_phi", "total_et", "total_ht"]
         names = [*objects, *sums, "label", "weight", "event", *optional]
@@ -269,10 +269,9 @@ def _columns(sample: EventDataset) -> dict[str, Any]:
     columns |= {name: sample.sums[:, at].astype(np.int32) for at, name in enumerate(("total_et", "total_ht"))}
     if sample.regions is not None:
         columns["regions"] = sample.regions.astype(np.int32)
-    if sample.collisions is not None:
-        columns["collisions"] = sample.collisions
-    if sample.pool is not None:
-        columns["pool"] = sample.pool
+    for name in ("collisions", "pool", "source", "slices"):
+        if getattr(sample, name) is not None:
+            columns[name] = getattr(sample, name)
     return columns
 
 

@@ -412,7 +412,7 @@ def collide(
     lines: tuple[str, ...], seed: int, name: str, index: int, events: int, acceptance: float
 ) -> tuple[Particles, NDArray[np.float64], float]:
     """Stable visible particles of collisions with these Pythia settings, the pT of each collision's hardest scattering of
-    partons in GeV (pTHat; 0 where there is none, as in diffraction), and the cross-section in pb.
+    partons in GeV (pTHat; 0 where Pythia gives none), and the cross-section in pb.
 
     Args:
         lines: Settings of Pythia.

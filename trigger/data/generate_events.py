@@ -8,8 +8,8 @@ crossings are not overlaid: there is no out-of-time pileup.
 A pool collision takes part in many crossings, so these are not independent: minimum bias has few hard collisions, and a rate
 is known no better than the number of *them* allows. Two things keep this honest. The pool is cut into twenty folds, and a
 crossing draws from the fold of its event number alone, in which the twentieths of `split_by_event` (with the sample's seed)
-are kept apart: what a network trained on is not in the test split. And the sample lists what each crossing drew, so that
-uncertainties can come from the pool's collisions or folds.
+are kept apart: what a network trained on is not in the test split. And the sample lists what each crossing drew and which of
+them was the hardest: uncertainties are of a bootstrap over *these*, and slices of pTHat bring in more of them.
 
 | signal | process | |
 | --- | --- | --- |
@@ -34,17 +34,18 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from trigger.config import Settings
 from trigger.data.events import EVENT_FORMAT, EventDataset, concatenate_events, read_events, write_events
 from trigger.data.generate import Progress, collide
 from trigger.data.jets import Origin, Split, split_by_event
 from trigger.data.level1 import ACCEPTANCE, Signals, concatenate_signals, observe, overlay, trigger_objects
+from trigger.data.stitching import stitched_rates
 from trigger.digest import SHORT, digest
 from trigger.files import locked, make_folder, replacing
 from trigger.workers import in_order, workers_of
@@ -114,7 +115,8 @@ class EventData(Settings):
         energy_tev: Energy of the proton-proton collisions.
         slices_gev: Lower edges of slices of pTHat, each up to the next and the last without end. For each there are crossings
             with one collision of QCD jets of that slice beside the pileup: minimum bias has hardly any of them, and they are
-            what rates of kHz are made of. `trigger/decision/rates.py` stitches them together.
+            what low rates are made of. They are of the background, whose weights stitch them together
+            (`trigger/data/stitching.py`).
         crossings_per_slice: Number of crossings of each slice.
     """
 
@@ -128,10 +130,23 @@ class EventData(Settings):
     slices_gev: Annotated[tuple[float, ...], AfterValidator(_rising)] = ()
     crossings_per_slice: int = Field(default=2000, gt=0)
 
+    @model_validator(mode="after")
+    def _stitchable(self) -> Self:
+        if self.slices_gev and self.pileup == 0:
+            raise ValueError(
+                "slices_gev: without pileup there is no crossing that a slice is a part of; leave them out"
+            )
+        return self
+
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the classes: the background, the signals, the slices."""
-        return (BACKGROUND, *self.signals, *self.slice_names)
+        """Names of the classes: the background, which crossings of slices belong to, and the signals."""
+        return (BACKGROUND, *self.signals)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Everything that crossings are made of one after the other; the place in it is in the event's number."""
+        return (*self.class_names, *self.slice_names)
 
     @property
     def slice_names(self) -> tuple[str, ...]:
@@ -250,10 +265,24 @@ def _make_sample(
         "cross_section_pb": {name: float(np.mean(hard[name])) for name in (*data.signals, *data.slice_names)},
         "versions": {"pythia8mc": version("pythia8mc")},
     }  # fmt: skip
-    background_first = sorted(parts, key=lambda piece: data.class_names.index(piece.name))
+    background_first = sorted(parts, key=lambda piece: data.parts.index(piece.name))
     whole = concatenate_events([read_events(_file(chunks, piece)) for piece in background_first])
-    write_events(target, replace(whole, origin=Origin("events", False, details)))
+    share = np.array([np.mean(hard[name]) for name in data.slice_names]) / np.mean(inelastic)
+    write_events(target, replace(whole, weights=_stitched(data, whole, share), origin=Origin("events", False, details)))
     shutil.rmtree(chunks, ignore_errors=True)
+
+
+def _stitched(data: EventData, whole: EventDataset, share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights of all events: of the background their sum is the number of its inclusive crossings, up to chance."""
+    weights = np.ones(len(whole))
+    if data.slices_gev:
+        assert whole.slices is not None
+        made = np.array([data.crossings, *[data.crossings_per_slice] * len(data.slices_gev)])
+        rows = whole.labels == 0
+        number = whole.events[rows] // EVENT_NUMBERS_PER_CLASS
+        sample = np.where(number == 0, 0, number - len(data.signals))  # slices come after the signals
+        weights[rows] = stitched_rates(sample, whole.slices[rows], made, data.pileup, share, data.crossings)
+    return weights
 
 
 def make_pool_chunk(chunk: EventChunk, folder: Path) -> float:
@@ -284,10 +313,11 @@ def simulate_events(chunk: EventChunk, pool: Signals, pool_scale_gev: NDArray[np
     """
     import awkward as ak
 
-    data, label = chunk.data, chunk.data.class_names.index(chunk.name)
-    hard, scale, cross_section_pb = (None, np.zeros(chunk.events), 0.0) if label == 0 else _observed(chunk)
+    data, part = chunk.data, chunk.data.parts.index(chunk.name)
+    label = part if part < len(data.class_names) else 0
+    hard, scale, cross_section_pb = (None, np.zeros(chunk.events), 0.0) if part == 0 else _observed(chunk)
     generator = _generator(chunk, "crossings")
-    numbers = label * EVENT_NUMBERS_PER_CLASS + chunk.first + np.arange(chunk.events)
+    numbers = part * EVENT_NUMBERS_PER_CLASS + chunk.first + np.arange(chunk.events)
     counts = generator.poisson(data.pileup, chunk.events)
     fold = np.repeat(folds(numbers, chunk.seed), counts)
     sizes = (len(pool) - np.arange(FOLDS) + FOLDS - 1) // FOLDS  # collision i of the pool is of fold i modulo FOLDS

@@ -22,7 +22,8 @@ round ones where not:
 Jets are not calibrated: without pileup the median response to particle-level jets (R = 0.4) of QCD is 0.80 (20 to 40 GeV) to
 0.97 (above 80 GeV) in the barrel, 0.86 to 0.98 in the endcaps and 1.0 in the forward calorimeter.
 
-Not simulated: other crossings (no out-of-time pileup), shower spread, isolation of e/gamma, taus.
+Not simulated: other crossings (no out-of-time pileup), shower spread, isolation of e/gamma, taus, and charged particles that
+reach the endcaps after more than half a turn (pT below some 0.7 GeV at |eta| = 1.7, 0.5 GeV at 2.0).
 
 References:
     Trigger towers, jet and pileup algorithm: arXiv:2006.10165, sections 4 and 5. Resolutions: Delphes, arXiv:1307.6346,

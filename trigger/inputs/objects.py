@@ -128,7 +128,7 @@ def require_objects(table: FeatureDataset) -> None:
     if absent:
         raise InputError(
             f"none of {len(table)} events ({table.origin.kind}) has any {' or any '.join(absent)}: the 57 inputs need "
-            f"e/gammas, muons and jets; look at the branches that they are read from"
+            f"e/gammas, muons and jets; right would be the branches of them where events are read, and more events where not"
         )
 
 
@@ -137,15 +137,19 @@ def single_cuts(sample: EventDataset) -> dict[str, NDArray[np.float64]]:
 
     The leading muon, e/gamma and jet, missing transverse energy, HT, and the total transverse energy.
     """
-    counts = {
-        "muon_pt_gev": sample.muons[:, 0, 0],
-        "egamma_pt_gev": sample.egammas[:, 0, 0],
-        "jet_pt_gev": sample.jets[:, 0, 0],
-        "met_gev": sample.met[:, 0],
-        "ht_gev": sample.sums[:, 1],
-        "total_et_gev": sample.sums[:, 0],
+    return {f"{name}_gev": one.astype(np.float64) * PT_STEP_GEV for name, one in single_counts(sample).items()}
+
+
+def single_counts(sample: EventDataset) -> dict[str, NDArray[np.int64]]:
+    """The same in hardware steps."""
+    return {
+        "muon_pt": sample.muons[:, 0, 0],
+        "egamma_pt": sample.egammas[:, 0, 0],
+        "jet_pt": sample.jets[:, 0, 0],
+        "met": sample.met[:, 0],
+        "ht": sample.sums[:, 1],
+        "total_et": sample.sums[:, 0],
     }
-    return {name: column.astype(np.float64) * PT_STEP_GEV for name, column in counts.items()}
 
 
 def _table(values: NDArray[np.int64], names: tuple[str, ...], sample: EventDataset) -> FeatureDataset:
