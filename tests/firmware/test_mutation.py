@@ -10,7 +10,7 @@ import pytest
 
 from firmware import mutation, vectors
 from firmware.backends import qkeras_layers
-from firmware.circuit import Cast, Circuit, Dense, Table
+from firmware.circuit import Cast, Circuit, Dense, Gather, Table
 from firmware.emulation import Truth
 from firmware.equivalence import equivalent
 from firmware.faults import Kind, Mutant, sites_of
@@ -138,6 +138,17 @@ def test_proofs_of_equivalence():
     unread = small([[4, 4], [4, 4]], [0, 0], last=((0,), (1,)))
     assert equivalent(unread, weight((1, 0), 3), WIDE) == "nothing reads neuron 0"
     assert equivalent(unread, weight((1, 1), 3), WIDE) is None
+
+
+def test_proofs_of_equivalence_in_a_convolution():
+    """Its layer is two steps, of which the first picks the windows."""
+    windows = Gather("d", np.array([[0, 1], [1, -1]]), 0)
+    dense = Dense("d", np.array([[-4, 4], [-4, 4]]), np.array([-9, 0]), 2)
+    circuit = Circuit((2,), WIRE, (windows, dense, Cast("r", FixedPoint(True, 10, 2), RELU)))
+    assert equivalent(circuit, weight((0, 0), 1), WIDE) == "neuron 0 gives 0 whatever comes, with the fault and without"
+    assert equivalent(circuit, weight((0, 1), 1), WIDE) is None
+    bias = Mutant(Kind.BIAS, "d", "b.h", "", index=(1,), change=1, form=FixedPoint(False, 31, -30))
+    assert "lies left of all bits" in (equivalent(circuit, bias, WIDE) or "")
 
 
 def test_a_fault_left_of_the_accumulator_is_lost():

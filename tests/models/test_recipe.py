@@ -44,3 +44,8 @@ def test_overrides_are_checked_like_the_file():
     assert load_recipe("jet_tagger", ("data.jets_per_class=7",)).data.jets_per_class == 7
     with pytest.raises(InputError, match=r"data.jets_per_class: found -1"):
         load_recipe("jet_tagger", ("data.jets_per_class=-1",))
+
+
+def test_splits_that_leave_nothing_to_train_on():
+    with pytest.raises(InputError, match=r"training: validation 0.6 and test 0.5 leave nothing to train on"):
+        load_recipe("jet_tagger", ("training.validation=0.6", "training.test=0.5"))

@@ -336,7 +336,7 @@ def simulate_events(chunk: EventChunk, pool: Signals, pool_scale_gev: NDArray[np
         labels=np.full(chunk.events, label, dtype=np.int64), class_names=data.class_names, weights=np.ones(chunk.events),
         events=numbers, origin=Origin("events", False, {"cross_section_pb": cross_section_pb}), collisions=counts,
         pool=ak.unflatten(drawn.astype(np.int32), counts), source=_hardest(drawn, edges, numbers, pool_scale_gev, scale),
-        slices=_in_slices(data, pool_scale_gev[drawn], counts, scale),
+        slices=_in_slices(data, pool_scale_gev[drawn], counts, chunk.name),
     )  # fmt: skip
 
 
@@ -356,13 +356,17 @@ def _hardest(
 
 
 def _in_slices(
-    data: EventData, pool_scale_gev: NDArray[np.float64], counts: NDArray[np.int64], scale: NDArray[np.float64]
+    data: EventData, pool_scale_gev: NDArray[np.float64], counts: NDArray[np.int64], name: str
 ) -> NDArray[np.int64]:
-    """How many collisions of each event are in each slice, shape `(events, slices)`."""
+    """How many collisions of each event are in each slice, shape `(events, slices)`.
+
+    What was put in is of the slice that Pythia was told, for masses may move its pTHat a little across an edge.
+    """
     row = np.arange(len(counts))
     found = np.zeros((len(counts), len(data.slices_gev) + 1), dtype=np.int64)  # below all slices is the last column
     np.add.at(found, (np.repeat(row, counts), data.slice_of(pool_scale_gev)), 1)
-    np.add.at(found, (row, data.slice_of(scale)), 1)
+    if name in data.slice_names:
+        found[:, data.slice_names.index(name)] += 1
     return found[:, :-1]
 
 
