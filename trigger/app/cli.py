@@ -285,6 +285,25 @@ def compare(
 
 
 @app.command()
+def rates(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run, in runs/.")],
+    menu: Annotated[str, typer.Option("--menu", help="A packaged menu (level1) or the path of a YAML file.")] = "level1",
+    workers: Workers = CORES, set_: Set = None, as_json: AsJson = False,
+) -> int:  # fmt: skip
+    """Rates in kHz, integer thresholds, efficiencies and stability of a detector of anomalies under a menu."""
+    from trigger.app.console import Reporter, overall_line, verdict_table
+    from trigger.app.rates import rates as rates_of
+    from trigger.decision.menu import load_menu
+
+    found = rates_of(run_folder, load_menu(menu, tuple(set_ or ())), workers, Reporter())
+    if as_json:
+        _print_json({"folder": str(run_folder), **found.summary()})
+    else:
+        _print(verdict_table(found.verdict), f"{overall_line(found.verdict)}  {run_folder / 'rates.json'}")
+    return found.verdict.exit_status
+
+
+@app.command()
 def page(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run, in runs/.")],
     as_json: AsJson = False,

@@ -15,7 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trigger.app.console import Reporter, start_keras
-from trigger.app.finished import FinishedRun
+from trigger.app.finished import PLOTS, FinishedRun
+from trigger.app.page import write_page
+from trigger.app.rate_tables import draw_rates, rate_tables
+from trigger.app.sections import RATES
 from trigger.config import dump
 from trigger.data.events import MET, OBJECTS, REGION_BITS, SUMS, EventDataset, read_events
 from trigger.data.generate_events import EventData, folds, generate_events
@@ -100,7 +103,7 @@ class Rates:
 
 
 def rates(folder: Path, menu: Menu, workers: int, report: Reporter) -> Rates:
-    """Rates of a finished run under a menu; `rates.json` and `menu.yaml` in its folder say them.
+    """Rates of a finished run under a menu; `rates.json`, `menu.yaml` and the page in its folder say them.
 
     Args:
         folder: A finished run of a detector of anomalies on simulated crossings.
@@ -146,8 +149,11 @@ def rates(folder: Path, menu: Menu, workers: int, report: Reporter) -> Rates:
         menu_rates(crossings, (*menu.seeds, network)).summary(), alone, beside, stability,
         Verdict(requirements=_requirements(menu, thresholds, costs, stability), synthetic=False),
     )  # fmt: skip
+    figures = draw_rates(found, run.folder / PLOTS)
+    tables = [one.model_dump(mode="json") for one in rate_tables(found)]
     write_text(run.folder / "menu.yaml", dump(menu))
-    write_json(run.folder / "rates.json", found.summary())
+    write_json(run.folder / RATES, {"tables": tables, "figures": list(figures), **found.summary()})
+    write_page(folder)
     return found
 
 
