@@ -106,6 +106,27 @@ def test_signal_between_the_backgrounds_levels_and_beyond_them():
     assert point.efficiency["s"].value == 0.75
 
 
+def test_many_events_of_few_hard_collisions_resolve_nothing():
+    """Half of the background has sources of its own; what passes at 1 % comes from three collisions, a hundred times each."""
+    generator = np.random.default_rng(3)
+    score, source = generator.normal(0, 1, 30_000), np.arange(30_000)
+    score[:300], source[:300] = 10 + generator.random(300), np.repeat([0, 1, 2], 100)
+    labels = np.zeros(30_500, dtype=np.int64)
+    labels[30_000:] = 1
+    score = np.append(score, generator.normal(9, 3, 500))
+    about = (labels, ("back", "signal"), ("back",), np.ones(30_500))
+    apart, together = np.arange(30_500), np.append(source, 40_000 + np.arange(500))
+    known = compare_scores({"x": score}, *about, apart, 1, (0.01, 0.2), 50).performance["x"].points
+    shared = compare_scores({"x": score}, *about, together, 1, (0.01, 0.2), 50).performance["x"].points
+    assert known[0.01].efficiency["signal"] is not None
+    assert "0.01 of the background is 3 independent events; 10 are needed" in shared[0.01].note
+    assert shared[0.2].efficiency["signal"] is not None
+    # At 20 % the three are a twentieth of what passes; the threshold is as good as known in both.
+    assert shared[0.2].efficiency["signal"].value == known[0.2].efficiency["signal"].value
+    cut = {"x": score + generator.normal(0, 0.1, len(score))}
+    assert "independent events" in gain_over_cuts(score, cut, *about, together, 1, 0.01, replicas=20).notes[0]
+
+
 def test_below_resolution_is_not_known_and_says_why(sample):
     score, labels, weights, events = sample
     found = compare_scores({"x": score, "y": score}, labels, CLASSES, BACKGROUND, weights, events, 1, (0.02, 1e-3), 5)
@@ -116,7 +137,7 @@ def test_below_resolution_is_not_known_and_says_why(sample):
     point = found.performance["x"].points[1e-3]
     assert (point.reached, point.threshold, point.efficiency) == (None, None, {"easy": None, "hard": None})
     assert "below resolution: 0.001 of" in point.note
-    assert "10,000 events" in point.note
+    assert "is 2.8 independent events; 10 are needed, so 3.59 times as many" in point.note
     assert found.efficiency_loss["y"][1e-3] == {"easy": None, "hard": None}
     assert found.efficiency_loss["y"][0.02]["easy"].value == 0
     json.dumps(found.summary(), allow_nan=False)

@@ -131,7 +131,9 @@ def _detector(recipe: Recipe, performance: Mapping[str, Any]) -> list[Requiremen
     quality = detection["performance"]
     loss = detection["mean_auc_loss"]["firmware"]
     means = ", ".join(f"{name} {quality[name]['mean_auc']['value']:.4f}" for name in ("float", "quantised", "firmware"))
-    rows = f"{detection['background_events']:,.0f} background rows of {performance['test_rows']:,} held out"
+    rows = (
+        f"{detection['background_events']:,.0f} effective background events, {performance['test_rows']:,} rows held out"
+    )
     found = [
         at_most("physics:auc_loss", loss["value"], 1.0 if wanted.auc_loss is None else wanted.auc_loss,
                 required=wanted.auc_loss is not None, uncertainty=loss["uncertainty"],

@@ -30,7 +30,7 @@ Scores = NDArray[Any]
 Rows = NDArray[np.intp]
 
 RESOLUTION = 10
-"""Background events that a threshold has to be set by; with fewer, its own uncertainty is a third of it and more."""
+"""Independent background events that a threshold has to be set by; with fewer, it is known to a third and worse."""
 _SCORE, _CUT = "score", "cut:"
 _ROUNDING = 1 + 1e-9  # sums of weights are rounded: a fraction that is reached exactly is not exceeded
 _STAGGER = 1e-12  # more than rounding, less than any event
@@ -214,9 +214,10 @@ def compare_scores(
     for fraction in fractions:
         _check_fraction("fraction", fraction)
     sample = _sample(scores, labels, class_names, background, weights, events, seed, replicas)
-    areas, shares, performance = {}, {}, {}
+    areas, shares, performance, resolved = {}, {}, {}, {}
     for name, score in scores.items():
         levels = _levels(score, sample)
+        resolved[name] = {fraction: _resolves(sample.evidence(levels, fraction)) for fraction in fractions}
         areas[name] = _areas(score, levels, sample)
         shares[name] = {fraction: levels.accepted(sample, levels.loosest(fraction)) for fraction in fractions}
         points = {fraction: _point(levels, sample, fraction, shares[name][fraction]) for fraction in fractions}
@@ -224,7 +225,7 @@ def compare_scores(
     first, *rest = scores
 
     def efficiency_loss(name: str, fraction: float) -> dict[str, Estimate | None]:
-        if not sample.resolves(fraction):
+        if not (resolved[first][fraction] and resolved[name][fraction]):
             return dict.fromkeys(sample.signals)
         return {**_by_signal(sample, shares[first][fraction] - shares[name][fraction])}
 
@@ -272,12 +273,13 @@ def gain_over_cuts(
     _check_fraction("share", share)
     named = {_SCORE: score, **{f"{_CUT}{name}": one for name, one in cuts.items()}}
     sample = _sample(named, labels, class_names, background, weights, events, seed, replicas)
-    notes = _unresolved(sample, fraction, share)
+    levels = {name: _levels(one, sample, fraction) for name, one in named.items()}
+    evidence = min(sample.evidence(one, fraction) for one in levels.values())
+    notes = _unresolved(evidence, fraction, share)
     known = CutComparison(fraction, share, tuple(background), sample.events, {}, {}, {}, dict.fromkeys(sample.signals),
                           tuple(notes.values()))  # fmt: skip
     if "fraction" in notes:
         return known
-    levels = {name: _levels(one, sample, fraction) for name, one in named.items()}
     passed = {name: one.accepted(sample, one.loosest(fraction)) for name, one in levels.items()}
     parts = {name: levels[f"{_CUT}{name}"].staggered(at) for at, name in enumerate(cuts)}
     menu = _menu(list(parts.values()), levels[_SCORE], sample, fraction)
@@ -333,12 +335,14 @@ class _Sample:
         signals: Rows of each signal.
         weights: Their weights in the sample and every replica, shape `(1 + replicas, rows)`.
         events: Effective number of background events.
+        event: Of each row of the background its event, numbered from 0.
     """
 
     background: Rows
     signals: dict[str, Rows]
     weights: Array
     events: float
+    event: NDArray[np.intp]
 
     @cached_property
     def total(self) -> Array:
@@ -355,14 +359,21 @@ class _Sample:
         share: Array = np.where(accepted, weights, 0).sum(axis=1) / total
         return share
 
-    def resolves(self, fraction: float) -> bool:
-        """Whether there is enough background to set a threshold by."""
-        return self.events * fraction * _ROUNDING >= RESOLUTION
+    def evidence(self, levels: _Levels, fraction: float) -> float:
+        """Effective number of events that a threshold for a fraction is set by: those at and next below it.
+
+        Few hard collisions may be in most of them, however many events the background has in all.
+        """
+        count = min(int(levels.loosest(fraction)[0]) + 1, len(levels.above[0]) - 1)
+        near = levels.depth[self.background] <= count
+        by_event = np.bincount(self.event[near], self.weights[0, self.background[near]])
+        return float(by_event.sum() ** 2 / (by_event**2).sum() * min(1.0, fraction / levels.above[0, count]))
 
     def take(self, chosen: NDArray[np.bool_]) -> _Sample:
         """The rows that are chosen; weights and row numbers stay those of the whole."""
         signals = {name: rows[chosen[rows]] for name, rows in self.signals.items()}
-        return replace(self, background=self.background[chosen[self.background]], signals=signals)
+        kept = chosen[self.background]
+        return replace(self, background=self.background[kept], signals=signals, event=self.event[kept])
 
 
 def _sample(
@@ -398,7 +409,11 @@ def _sample(
     _, event = np.unique(events[back], return_inverse=True)
     by_event = np.bincount(event, weights[back])
     return _Sample(
-        back, signals, bootstrap(events, weights, seed, replicas), float(by_event.sum() ** 2 / (by_event**2).sum())
+        back,
+        signals,
+        bootstrap(events, weights, seed, replicas),
+        float(by_event.sum() ** 2 / (by_event**2).sum()),
+        event,
     )
 
 
@@ -481,8 +496,9 @@ def _areas(score: Scores, levels: _Levels, sample: _Sample) -> Array:
 
 
 def _point(levels: _Levels, sample: _Sample, fraction: float, shares: Array) -> WorkingPoint:
-    if not sample.resolves(fraction):
-        return WorkingPoint(fraction, None, None, dict.fromkeys(sample.signals), _too_few(sample.events, fraction))
+    evidence = sample.evidence(levels, fraction)
+    if not _resolves(evidence):
+        return WorkingPoint(fraction, None, None, dict.fromkeys(sample.signals), _too_few(evidence, fraction))
     count = levels.loosest(fraction)[0]
     reached = float(levels.above[0, count])
     note = ""
@@ -614,20 +630,25 @@ def _check_fraction(name: str, fraction: float) -> None:
         raise InputError(f"{name} {fraction:g}: it is a share, between 0 and 1 and neither")
 
 
-def _too_few(events: float, fraction: float) -> str:
+def _resolves(evidence: float) -> bool:
+    """Whether there are enough events to set a threshold by."""
+    return evidence * _ROUNDING >= RESOLUTION
+
+
+def _too_few(evidence: float, fraction: float) -> str:
     return (
-        f"below resolution: {fraction:g} of {events:,.0f} background events is {events * fraction:.2g}; "
-        f"{RESOLUTION} are needed, so {RESOLUTION / fraction:,.0f} events"
+        f"below resolution: {fraction:g} of the background is {evidence:.2g} independent events; {RESOLUTION} are needed, "
+        f"so {RESOLUTION / max(evidence, 0.01):.3g} times as many"
     )
 
 
-def _unresolved(sample: _Sample, fraction: float, share: float) -> dict[str, str]:
+def _unresolved(evidence: float, fraction: float, share: float) -> dict[str, str]:
     """What the sample is too small for, and why."""
     needed = {"fraction": 1.0, "best_cut": 0.5, "menu_and_score": min(share, 1 - share)}
     return {
-        name: f"{'all' if name == 'fraction' else name}: {_too_few(sample.events, fraction * part)}"
+        name: f"{'all' if name == 'fraction' else name}: {_too_few(evidence * part, fraction * part)}"
         for name, part in needed.items()
-        if not sample.resolves(fraction * part)
+        if not _resolves(evidence * part)
     }
 
 
