@@ -63,7 +63,7 @@ class RateSample(Settings):
     """
 
     crossings: int = Field(default=40_000, gt=0)
-    pool: int = Field(default=40_000, gt=0)
+    pool: int = Field(default=200_000, gt=0)
     slices_gev: tuple[float, ...] = (20.0, 30.0, 50.0, 80.0, 120.0, 200.0, 400.0)
     crossings_per_slice: int = Field(default=2000, gt=0)
     events_per_signal: int = Field(default=1000, gt=0)
