@@ -32,6 +32,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from firmware import scripts
+from firmware.keywords import CPP, VERILOG
 from firmware.precision import typedefs
 from firmware.target import Io, Target
 from trigger import config
@@ -60,9 +61,9 @@ HLS4ML_OWN = (
 """What hls4ml writes and ours replaces."""
 RESERVED = (
     "parameters", "defines", "main", "nnet", "weights", "jetgate_contract",
-    "shift_adder", "ternary_adder", "mux", "multiplier", "negative", "binop", "module", "reg", "wire", "top",
+    "shift_adder", "ternary_adder", "mux", "multiplier", "negative", "binop", "top", *VERILOG, *CPP,
 )  # fmt: skip
-"""Names that generated files or C++ have already taken."""
+"""Names that generated files or their languages have already taken."""
 
 
 class PortRecord(BaseModel):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
+from tests.conftest import jetgate
 from trigger.app import cli
 from trigger.app.rates import _requirements, scaled, with_region
 from trigger.data.toy import ToyEventData, toy_events
@@ -12,6 +15,7 @@ from trigger.decision.menu import Menu, Seed, load_menu
 from trigger.decision.rates import Crossings
 from trigger.decision.thresholds import rate_curve
 from trigger.errors import InputError
+from trigger.files import read_json
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +86,46 @@ def test_menus(tmp_path):
         load_menu(str(tmp_path / "own.yaml"))
     assert "has neither of 'threshold' and 'rate_khz'" in str(caught.value)
     assert "rates_khz.0" in str(caught.value)
+
+
+SMALL = """
+name: small
+data: {kind: events, signals: [ttbar], crossings: 2000, events_per_signal: 120, pileup: 10, pool: 2000, slices_gev: [20], crossings_per_slice: 100}
+inputs: {kind: event_objects, format: "ap_fixed<12,8>"}
+network: {kind: variational, hidden: [6], latent: 2}
+quantization: {weight: "ap_fixed<8,2>", activation: "ap_ufixed<9,5>", linear: "ap_fixed<10,4>"}
+training: {epochs: 3, batch_size: 64, validation: 0.1, test: 0.5, classes: [background]}
+requirements: {auc_loss: null, fraction: 0.1, mutants: 0}
+target: vu9p_240
+"""
+MENU = """
+name: small
+rates_khz: [1, 3000]
+total_khz: 6000
+seeds: [{name: jet, score: jet_pt, rate_khz: 2000}, {name: ht, score: ht, rate_khz: 2000}]
+sample: {crossings: 1500, pool: 1000, slices_gev: [20, 40], crossings_per_slice: 150, events_per_signal: 60}
+"""
+
+
+@pytest.mark.long
+def test_rates_of_real_crossings(tmp_path):
+    (tmp_path / "small.yaml").write_text(SMALL)
+    (tmp_path / "menu.yaml").write_text(MENU)
+    run = jetgate("run", "small.yaml", "--json", folder=tmp_path)
+    folder = tmp_path / json.loads(run.stdout)["folder"]
+    result = jetgate("rates", folder, "--menu", "menu.yaml", "--json", folder=tmp_path)
+    found = json.loads(result.stdout)
+    assert result.returncode == 3, result.stderr  # 1 kHz cannot be known from so few crossings
+    assert found["sample"]["total_hz"] == pytest.approx(2340 * 11245.5, rel=0.1)
+    low, high = found["thresholds"]
+    assert not low["resolved"]
+    assert high["rate"]["hz"] <= 3e6
+    assert high["above"]["hz"] > 3e6
+    by_code = dict(zip(found["curve"]["codes"], found["curve"]["hz"], strict=True))
+    assert high["rate"]["hz"] == pytest.approx(next(hz for code, hz in by_code.items() if code >= high["code"]))
+    assert set(found["shared_out"]["alone"]["efficiency"]) == {"ttbar"}
+    page = (folder / "report" / "index.html").read_text()
+    assert "Thresholds" in page
+    assert "What the network adds to the menu" in page
+    again = read_json(folder / "rates.json")
+    assert again["thresholds"] == found["thresholds"]
