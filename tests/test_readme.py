@@ -125,3 +125,10 @@ def test_make_targets_that_it_names():
 def test_links():
     for target in re.findall(r"\]\(([^)]+)\)", README):
         assert (ROOT / target).is_file()
+
+
+def test_the_menu(folder):
+    from trigger.decision.menu import load_menu
+
+    menu = load_menu(str(folder / "my_menu.yaml"))
+    assert [seed.threshold for seed in menu.seeds] == [None, 360]
