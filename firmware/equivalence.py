@@ -45,9 +45,29 @@ def equivalent(circuit: Circuit, mutant: Mutant, accumulators: Mapping[str, Fixe
         case Table() if mutant.kind is Kind.TABLE:
             first, last = step.index(given[number].low).min(), step.index(given[number].high).max()
             entry = mutant.index[0]
-            return None if first <= entry <= last else f"entry {entry} is never looked up: only {first} to {last} are"
+            if not first <= entry <= last:
+                return f"entry {entry} is never looked up: only {first} to {last} are"
+            return _dead_bit(circuit, step.function, mutant)
         case _:
             return None
+
+
+def _dead_bit(circuit: Circuit, function: str, mutant: Mutant) -> str | None:
+    """A bit of a table's entry that no cast behind any table of the function keeps."""
+    entry, bit = mutant.index
+    for number, step in enumerate(circuit.steps):
+        if not isinstance(step, Table) or step.function != function:
+            continue
+        flipped = int(step.entries[entry]) ^ (1 << bit)
+        if step.form.signed and bit == step.form.width - 1:  # the sign's bit counts downwards
+            flipped = int(step.entries[entry]) + (-1 if step.entries[entry] >= 0 else 1) * (1 << bit)
+        codes = np.array([[step.entries[entry]], [flipped]], dtype=np.int64)
+        for cast in takewhile(lambda one: isinstance(one, Cast), (circuit.steps[k] for k in circuit.following(number))):
+            assert isinstance(cast, Cast)
+            codes = cast(codes)
+        if codes[0] != codes[1]:
+            return None
+    return f"bit {bit} of entry {entry} is kept by no cast behind the table"
 
 
 def _dead_sum(

@@ -49,7 +49,8 @@ class Mutant:
         before: Text that is replaced; the place is `at` where it is not unique.
         after: Text that replaces it. In a switched mutant `@` stands for its number.
         at: Position of `before` in the file.
-        index: Where in the layer: input and output of a weight, output of a bias, entry of a table, stage and wire of Verilog.
+        index: Where in the layer: input and output of a weight, output of a bias, entry and bit of a table, stage and wire of
+            Verilog.
         change: By how many steps a weight or bias is changed.
         form: The type that a cast is changed to.
     """
@@ -179,7 +180,7 @@ def _table_sites(truth: Truth, generator: np.random.Generator) -> Iterator[Mutan
             flipped = f"table_out[ii][{bit}] = !bool(table_out[ii][{bit}]);"
             after = f"{place[1]} if (ii == {entry} && jetgate_mutant == @) {flipped}"
             what = f"entry {entry}, bit {bit}"
-            yield Mutant(Kind.TABLE, step.layer, path, what, place[1], after, place.start(1), (entry,))
+            yield Mutant(Kind.TABLE, step.layer, path, what, place[1], after, place.start(1), (entry, bit))
 
 
 def _vector_sites(project: FirmwareProject, generator: np.random.Generator) -> Iterator[Mutant]:

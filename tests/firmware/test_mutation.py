@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from dataclasses import replace
 
@@ -185,6 +186,22 @@ def test_entries_that_are_never_looked_up():
         (11, None),
         (12, "only 4 to 11"),
     ):
-        found = equivalent(circuit, Mutant(Kind.TABLE, "t", "a.h", "", index=(entry,)), {})
+        found = equivalent(circuit, Mutant(Kind.TABLE, "t", "a.h", "", index=(entry, 1)), {})
         assert (found is None) == (proof is None)
         assert (proof or "") in (found or "")
+
+
+def test_bits_of_entries_that_no_cast_keeps():
+    form, kept = (
+        FixedPoint(True, 5, 4),
+        FixedPoint(True, 2, 2),
+    )  # ap_fixed<10,6> and ap_fixed<5,3>, which wraps and truncates
+    table = Table("t", "sigmoid", np.arange(-8, 8) * 30, form, 1, 1, 0, 4)
+    circuit = Circuit((2,), WIRE, (table, Cast("t", form, kept)))
+    for entry, bit in itertools.product((4, 6, 11), range(10)):
+        before = table.entries[entry]
+        after = (int(before) + 512 ^ (1 << bit)) - 512 if bit < 9 else int(before) + (512 if before < 0 else -512)
+        same = kept.codes(form.values(np.array([before]))) == kept.codes(form.values(np.array([after])))
+        found = equivalent(circuit, Mutant(Kind.TABLE, "t", "a.h", "", index=(entry, bit)), {})
+        assert (found is not None) == bool(same[0]), (entry, bit, before, after)
+    assert not equivalent(Circuit((2,), WIRE, (table,)), Mutant(Kind.TABLE, "t", "a.h", "", index=(6, 9)), {})
