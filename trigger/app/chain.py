@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from firmware.emulation import EmulationResult
     from models.trained import TrainedModel
 
-STEP_FORMAT = 3
+STEP_FORMAT = 4
 """Part of every key; raised when a step gives something else for the same inputs."""
 
 
