@@ -19,6 +19,7 @@ DISTINCT_OUTPUTS = 8
 _NUMBERS = 1 << 24
 """Numbers of one tensor held at once."""
 _ASLEEP, _PARENTS, _CHILDREN, _GENERATIONS = 64, 32, 8, 40
+_BETWEEN = 512
 _FAR = np.iinfo(np.int64).max
 
 
@@ -105,9 +106,15 @@ def saturation(circuit: Circuit, contract: InputSpec, pool: Codes) -> Vectors:
 
 def _woken(circuit: Circuit, number: int, channel: int, pool: Codes, ends: tuple[Codes, Codes]) -> Codes:
     """Events that drive one channel of a cast as far up as a search finds: the best of many small changes, again and again.
+    And those met on the way for which it is between the ends of its format, where every weight before it can be seen.
 
     A rectifier that is 0 for every event of a pool hides all that comes before it and all that reads it.
     """
+    step = circuit.steps[number]
+    assert isinstance(step, Cast)
+    low, high = (
+        step.form.values(np.array(code)) / step.source.step for code in (step.form.min_code, step.form.max_code)
+    )
     generator = np.random.default_rng([number, channel])
     corners = np.stack([*ends, np.zeros_like(ends[0])])
 
@@ -116,7 +123,12 @@ def _woken(circuit: Circuit, number: int, channel: int, pool: Codes, ends: tuple
         largest: Codes = given[..., channel].reshape(len(codes), -1).max(axis=1)
         return largest
 
-    best = pool[np.argsort(-reached(pool), kind="stable")[:_PARENTS]]
+    alone = np.diag(
+        ends[1]
+    )  # one input at its largest and all others 0: where most weights are negative, few are enough
+    start = np.concatenate([pool, alone, corners])
+    best = start[np.argsort(-reached(start), kind="stable")[:_PARENTS]]
+    between = []
     for _ in range(_GENERATIONS):
         children = np.repeat(best, _CHILDREN, axis=0)
         changed = generator.random(children.shape) < generator.choice([0.02, 0.1, 0.3], (len(children), 1))
@@ -125,8 +137,16 @@ def _woken(circuit: Circuit, number: int, channel: int, pool: Codes, ends: tuple
             generator.random(children.shape) < 0.5, corner, generator.integers(*ends, children.shape, endpoint=True)
         )
         both = np.concatenate([best, np.where(changed, fresh, children)])
-        best = both[np.argsort(-reached(both), kind="stable")[:_PARENTS]]
-    return best
+        value = reached(both)
+        best = both[np.argsort(-value, kind="stable")[:_PARENTS]]
+        between.append(both[(value > low) & (value < high)])
+    met = np.unique(np.concatenate(between), axis=0)
+    if len(met):  # first those which the outputs are not at an end for, where what is before them can be seen
+        outputs = circuit(met).reshape(len(met), -1)
+        free = ((outputs > outputs.min(axis=0)) & (outputs < outputs.max(axis=0))).any(axis=1)
+        order = generator.permutation(len(met))
+        met = met[order[np.argsort(~free[order], kind="stable")][:_BETWEEN]]
+    return np.concatenate([best, met])
 
 
 def ties(contract: InputSpec, count: int, seed: int) -> Vectors:
