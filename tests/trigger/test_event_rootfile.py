@@ -470,6 +470,20 @@ def test_wrong_hardware_integers(tmp_path, name, value, message):
         list(iterate_events(data))
 
 
+@pytest.fixture
+def own_streamers():
+    """uproot learns classes from the files it reads, for the whole process; what it learns from damaged ones is taken back."""
+    known = dict(uproot.classes)
+    versions = [
+        (one.known_versions, dict(one.known_versions)) for one in known.values() if hasattr(one, "known_versions")
+    ]
+    yield
+    for now, before in ((uproot.classes, known), *versions):
+        now.clear()
+        now.update(before)
+
+
+@pytest.mark.usefixtures("own_streamers")
 def test_wrong_files(tmp_path, cms):
     path, _ = cms
     with pytest.raises(InputError, match=r"no tree 'Evnts'; nearest: 'Events'"):
