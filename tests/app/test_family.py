@@ -103,9 +103,10 @@ def test_side_by_side(ran):
     mixed = jetgate("compare", events, particles, folder=folder)
     assert mixed.returncode == 2
     assert "compare runs of one kind" in mixed.stderr
-    nowhere = jetgate("compare", "runs/data", folder=folder)
-    assert nowhere.returncode == 2
-    assert "not a finished run" in nowhere.stderr
+    for other, message in (("runs/data", "no such folder"), ("runs/models", "not a finished run, it has no run.json")):
+        refused = jetgate("compare", other, folder=folder)
+        assert refused.returncode == 2
+        assert f"{other}: {message}" in refused.stderr
 
 
 @pytest.mark.parametrize("name", packaged("models", "recipes"))

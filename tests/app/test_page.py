@@ -13,7 +13,6 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.conftest import jetgate
-from trigger.app import cli
 from trigger.app.figures import inlined
 from trigger.app.page import cell, write_page
 from trigger.app.page_parts import flattened
@@ -51,23 +50,6 @@ class Page(HTMLParser):
 
     def named(self, tag):
         return [attributes for name, attributes in self.elements if name == tag]
-
-
-@pytest.fixture
-def run(toy_run, tmp_path):
-    """A finished run, to be changed: its folder."""
-    return tmp_path / toy_run(tmp_path)["folder"]
-
-
-@pytest.fixture
-def call(capsys):
-    """A command in this process: exit status, standard output, standard error."""
-
-    def status(*arguments):
-        capsys.readouterr()
-        return cli.status_of([str(one) for one in arguments]), *capsys.readouterr()
-
-    return status
 
 
 def change(path, alter):

@@ -6,27 +6,8 @@ import json
 import shutil
 
 import numpy as np
-import pytest
 
-from trigger.app import cli
 from trigger.app.verify import Finding, holds, verify
-
-
-@pytest.fixture
-def run(toy_run, tmp_path):
-    """A finished run, to be changed: its folder."""
-    return tmp_path / toy_run(tmp_path)["folder"]
-
-
-@pytest.fixture
-def call(capsys):
-    """A command in this process: exit status, standard output, standard error."""
-
-    def status(*arguments):
-        capsys.readouterr()
-        return cli.status_of([str(one) for one in arguments]), *capsys.readouterr()
-
-    return status
 
 
 def failing(run):

@@ -261,6 +261,11 @@ def features(chain: Chain, view: View | None = None) -> FeatureDataset:
         sample_of.content(chain.recipe),
     )
     record = step(chain.model_folder, f"{view.prefix}features", key, [path], compute)
+    return stored_features(path, record)
+
+
+def stored_features(path: Path, record: Mapping[str, Any]) -> FeatureDataset:
+    """The table that `features` wrote, by the record of its step."""
     with np.load(path, allow_pickle=False) as stored:
         return FeatureDataset(
             stored["values"], tuple(record["names"]), stored["labels"], tuple(record["class_names"]), stored["weights"],

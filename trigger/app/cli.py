@@ -51,6 +51,7 @@ Workers = Annotated[
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", help="key.sub=value: change the recipe; may be given again.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output and nothing else there.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run, in runs/.")]
 ProjectFolder = Annotated[Path, typer.Argument(help="A folder in vivado_projects/.")]
 DEFAULT_TARGET = "vu13p"
 FORMS = ("text", "md")
@@ -286,7 +287,7 @@ def compare(
 
 @app.command()
 def rates(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run, in runs/.")],
+    run_folder: RunFolder,
     menu: Annotated[str, typer.Option("--menu", help="A packaged menu (level1) or the path of a YAML file.")] = "level1",
     workers: Workers = CORES, set_: Set = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
@@ -305,7 +306,7 @@ def rates(
 
 @app.command()
 def page(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run, in runs/.")],
+    run_folder: RunFolder,
     as_json: AsJson = False,
 ) -> int:
     """Make the sign-off page of a finished run again: one file that opens anywhere, and the same as JSON."""
@@ -322,7 +323,7 @@ def page(
 
 @app.command()
 def verify(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run, in runs/.")],
+    run_folder: RunFolder,
     as_json: AsJson = False,
 ) -> int:
     """Compute every digest again that a run recorded, and name what changed since. Ends with 1 where something did."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from firmware.project import FirmwareProject
-from models.recipe import Recipe, load_recipe
+from models.recipe import Recipe
+from trigger.app.finished import FinishedRun
 from trigger.errors import InputError
-from trigger.files import read_json
 
 UNKNOWN = "not known"
 
@@ -41,12 +41,12 @@ class Row:
 
 @dataclass(frozen=True)
 class _Run:
-    folder: Path
+    """A finished run, and what is read of it more than once."""
+
+    finished: FinishedRun
     recipe: Recipe
     performance: Mapping[str, Any]
-    verdict: Mapping[str, Any]
     project: FirmwareProject
-    parameters: int
 
 
 def compare_runs(folders: Sequence[Path]) -> tuple[tuple[str, ...], list[Row]]:
@@ -72,22 +72,8 @@ def compare_runs(folders: Sequence[Path]) -> tuple[tuple[str, ...], list[Row]]:
 
 
 def _read(folder: Path) -> _Run:
-    missing = [
-        name
-        for name in ("run.json", "recipe.yaml", "performance.json", "verdict.json")
-        if not (folder / name).is_file()
-    ]
-    if missing:
-        raise InputError(
-            f"{folder}: not a finished run, it has no {', '.join(missing)}; 'jetgate run' makes such folders"
-        )
-    content, performance = read_json(folder / "run.json"), read_json(folder / "performance.json")
-    out = folder.parent.parent
-    record = read_json(out / content["models"] / "steps" / "quantised.json")
-    return _Run(
-        folder, load_recipe(str(folder / "recipe.yaml")), performance, read_json(folder / "verdict.json"),
-        FirmwareProject.load(out / content["project"]), int(record["parameters"]),
-    )  # fmt: skip
+    finished = FinishedRun.open(folder)
+    return _Run(finished, finished.recipe, finished.content("performance.json"), finished.project)
 
 
 def _detectors(runs: list[_Run]) -> list[Row]:
@@ -142,7 +128,7 @@ def _cost(runs: list[_Run]) -> list[Row]:
     rtl = [run.project.manifest.rtl for run in runs]
     quantization = [run.recipe.quantization for run in runs]
     return [
-        Row("parameters", "", tuple(run.parameters for run in runs)),
+        Row("parameters", "", tuple(int(run.finished.step("quantised", of_models=True)["parameters"]) for run in runs)),
         Row("input bits", "", tuple(_bits(run) for run in runs)),
         Row("weights", "", tuple(str(one.weight) for one in quantization)),
         Row("output", "", tuple(run.project.manifest.outputs.format for run in runs)),
@@ -151,7 +137,7 @@ def _cost(runs: list[_Run]) -> list[Row]:
         Row("latency, timing not closed", "ns", tuple(None if one is None else one.latency_cycles * one.clock_ns for one in rtl)),
         Row("look-up tables, alkaid's estimate", "", tuple(None if one is None else round(one.cost) for one in rtl)),
         Row("registers", "bits", tuple(None if one is None else one.registers for one in rtl)),
-        Row("verdict", "", tuple(run.verdict["overall"] for run in runs)),
+        Row("verdict", "", tuple(str(run.finished.verdict.overall) for run in runs)),
     ]  # fmt: skip
 
 

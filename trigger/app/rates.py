@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trigger.app.chain import network_inputs
 from trigger.app.console import Reporter, start_keras
 from trigger.app.finished import PLOTS, FinishedRun
 from trigger.app.page import write_page
@@ -60,7 +61,7 @@ class Rates:
         seeds: Rates of the menu's own seeds, and of the network beside them.
         alone: The menu's rate shared out among its seeds alone.
         beside: The same with the network as one more seed.
-        stability: Rate at the first threshold, relative to what it is undisturbed, by what is disturbed.
+        stability: Rate at the last resolved threshold, relative to what it is undisturbed, by what is disturbed.
         verdict: What is required of it.
     """
 
@@ -177,14 +178,14 @@ def _scores(run: FinishedRun, events: EventDataset, workers: int) -> dict[str, N
     from models.training import logits
 
     seen: Any = run.recipe.inputs
-    table = seen.table(events, workers).values
-    found: dict[str, NDArray[Any]] = {NETWORK: _firmware(run.project, run.project.contract.codes(table), workers)}
+    table = seen.table(events, workers)
+    found: dict[str, NDArray[Any]] = {
+        NETWORK: _firmware(run.project, run.project.contract.codes(table.values), workers)
+    }
     for which in (QUANTISED, FLOAT):
         trained = TrainedModel.load(run.models / which)
-        codes = trained.contract.codes(table)
-        given = trained.contract.values(codes) if which == QUANTISED else trained.contract.scaled(table)
-        shaped = given.reshape(len(table), *trained.contract.network_shape)
-        found[which] = logits(trained.network, shaped)[:, 0]
+        given = network_inputs(trained.contract, table, which == QUANTISED)
+        found[which] = logits(trained.network, given)[:, 0]
     return found | single_counts(events)
 
 

@@ -8,12 +8,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from firmware.project import FirmwareProject
+from trigger.app.chain import stored_features
 from trigger.app.console import start_keras
 from trigger.app.finished import PLOTS, STEPS, FinishedRun
-from trigger.data.jets import FeatureDataset, Origin
 from trigger.digest import file_digest
 from trigger.errors import InputError
 from trigger.files import read_json
@@ -148,11 +146,7 @@ def _agreed(run: FinishedRun, path: Path, recorded: str, judged: str) -> Check:
 
 def _features(path: Path, record: dict[str, Any]) -> str:
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return FeatureDataset(
-                stored["values"], tuple(record["names"]), stored["labels"], tuple(record["class_names"]), stored["weights"],
-                stored["events"], Origin(**record["origin"]), stored.get("target"),
-            ).digest()  # fmt: skip
+        return stored_features(path, record).digest()
     except Exception as error:  # numpy raises whatever the broken part raised
         raise InputError(f"{path}: cannot be read: {error}") from error
 
