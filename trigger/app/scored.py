@@ -1,0 +1,103 @@
+"""What a trigger computes of a sample: the firmware's scores beside the networks' own, of background, signals and disturbances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from trigger.decision.rates import Array, Crossings, Scores
+
+if TYPE_CHECKING:
+    from firmware.project import FirmwareProject
+    from models.recipe import Recipe
+
+FLOAT, QUANTISED = "float", "quantised"
+"""Networks whose values stand beside the firmware's codes, as `of(name, FLOAT)`."""
+
+
+def of(name: str, network: str) -> str:
+    """Name of a score as a network has it, real-valued; the firmware's codes have the plain name."""
+    return f"{name} {network}"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A firmware whose rates are asked for.
+
+    Attributes:
+        recipe: What it was made from.
+        project: The firmware.
+        models: Folder of its networks.
+        samples: Folder of generated samples.
+    """
+
+    recipe: Recipe
+    project: FirmwareProject
+    models: Path
+    samples: Path
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A score of the firmware: one of its outputs, or how far that is above others.
+
+    Attributes:
+        name: Its name; letters, digits and `_`.
+        output: Name of the output.
+        against: Outputs whose largest code is subtracted; none for the output itself.
+        max_code: Largest code that it can have.
+        step: Value of one code.
+    """
+
+    name: str
+    output: str
+    against: tuple[str, ...]
+    max_code: int
+    step: float
+
+
+@dataclass(frozen=True)
+class Disturbed:
+    """The same events before and after something changed; their chance is the same in both.
+
+    Attributes:
+        before: Background with at least the firmware's scores.
+        after: The same crossings with other scores or other rates.
+        signals_before: For each signal the firmware's scores.
+        signals_after: The same, disturbed; empty where signals were left as they are.
+    """
+
+    before: Crossings
+    after: Crossings
+    signals_before: Mapping[str, Mapping[str, Scores]] = field(default_factory=dict)
+    signals_after: Mapping[str, Mapping[str, Scores]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A sample with everything that a trigger computes of it.
+
+    Attributes:
+        crossings: Background. Its scores are the codes of every cut, `of(name, FLOAT)` and `of(name, QUANTISED)` in values
+            of the same unit, and counts of single objects.
+        signals: For each signal the same scores, shape `(events,)` each.
+        cuts: The firmware's scores that are judged.
+        offline: For each signal an offline quantity in GeV, shape `(events,)`.
+        offline_label: What it is, for an axis.
+        pileup: Number of pileup collisions in each background crossing; `None` where there is none.
+        disturbed: For each disturbance, by its name, what makes it; made one after the other, for they are large.
+        notes: What a reader needs to judge the sample.
+    """
+
+    crossings: Crossings
+    signals: dict[str, dict[str, Scores]]
+    cuts: tuple[Cut, ...]
+    offline: dict[str, Array]
+    offline_label: str
+    pileup: NDArray[Any] | None = None
+    disturbed: Mapping[str, Callable[[], Disturbed]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
