@@ -14,6 +14,7 @@ vivado_projects/<model>-<target>-<digest>/
   reports/           what the tools said, with the digest of the sources it was said of
   vectors/           physics events in codes, where there are any
   build/             libraries, named by the digest of the sources they were built from
+  decision/          accept bits for integer thresholds, where somebody chose some; not a part of the project's digest
 ```
 """
 
@@ -439,12 +440,17 @@ def _filled(template: str, top: str, source: Port, result: Port, io: Io) -> str:
             return f'hls::stream<{port.cpp_type}> {name}("{name}")'
         return f"{port.cpp_type} {name}[{port.size}]"
 
-    names: Mapping[str, object] = {
+    names = {
         "TOP": top, "INPUTS": declared(source, "inputs"), "INPUT_BITS": source.format.width, "N_INPUTS": source.size,
         "OUTPUTS": declared(result, "outputs"), "OUTPUT_BITS": result.format.width, "N_OUTPUTS": result.size,
         "OUTPUT_RAW": "ap_int" if result.format.signed else "ap_uint",
     }  # fmt: skip
-    return re.sub(r"@(\w+)@", lambda match: str(names[match[1]]), _engine_source(template))
+    return filled(_engine_source(template), names)
+
+
+def filled(template: str, names: Mapping[str, object]) -> str:
+    """A template with what stands for every `@NAME@` in it."""
+    return re.sub(r"@(\w+)@", lambda match: str(names[match[1]]), template)
 
 
 def _engine_source(name: str) -> str:

@@ -119,6 +119,7 @@ class Recipe(Settings):
         baseline: What a tagger is compared with.
         inverse: Classes that a second float detector is trained on, to see the inverse task.
         requirements: What it must reach.
+        menu: Rates that it is judged at: a packaged menu or a path; none where it is not judged on rates.
         target: What it is run for unless another target is named: a packaged name or a path.
         seed: Seed of everything random.
     """
@@ -132,6 +133,7 @@ class Recipe(Settings):
     baseline: Baseline | None = None
     inverse: tuple[str, ...] | None = Field(default=None, min_length=1)
     requirements: Requirements = Requirements()
+    menu: str | None = None
     target: str = "vu13p"
     seed: int = Field(default=1, ge=0, lt=2**32)
 

@@ -17,3 +17,6 @@ BUNCH_SLOTS = 3564
 FILLED_BUNCHES = 2340
 """Pairs of bunches that collide at IP1 and IP5 in the filling scheme `25ns_2352b_2340_2004_2133` of 2024; by the others
 of Runs 2 and 3, and those planned for the HL-LHC (2748), it is some 2,200 to 2,750."""
+INELASTIC_PB = 78.0e9
+"""Cross-section of inelastic proton-proton collisions at 13 TeV in pb, as Pythia 8.3 has it; measured: 79.5 +- 1.8 mb (TOTEM,
+arXiv:1712.06153)."""

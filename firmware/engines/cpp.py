@@ -41,9 +41,14 @@ MOVING = ("clone_stream", "repack_stream", "zeropad1d_cl", "zeropad2d_cl")
 """Functions between layers that carry numbers from one stream to others and change none."""
 
 
-def build_command(top: str, library: str) -> list[str]:
+def build_command(top: str, library: str, bridge: str = "jetgate_bridge.cpp") -> list[str]:
     """The compiler's command line, to be run in the project's folder."""
-    return ["g++", *FLAGS, top, "jetgate_bridge.cpp", "-o", library]
+    return ["g++", *FLAGS, top, bridge, "-o", library]
+
+
+def linked(library: Path) -> list[str]:
+    """What links something beside a library with it, wherever their folder is moved."""
+    return [f"-L{library.parent.absolute()}", f"-l:{library.name}", "-Wl,-rpath,$ORIGIN"]
 
 
 def library_path(project: FirmwareProject) -> Path:
@@ -92,7 +97,7 @@ def run_library(library: ctypes.CDLL, project: FirmwareProject, codes: Codes, th
     library.jetgate_inputs.restype = library.jetgate_outputs.restype = ctypes.c_size_t
     if (library.jetgate_inputs(), library.jetgate_outputs()) != (n_inputs, n_outputs):
         raise InputError(f"{project.folder}: the firmware's ports are not those of the manifest")
-    return _call(library.jetgate_run, codes, n_outputs, max(1, min(threads, len(codes), MAX_THREADS)))
+    return call(library.jetgate_run, codes, n_outputs, max(1, min(threads, len(codes), MAX_THREADS)))
 
 
 @dataclass(frozen=True)
@@ -200,7 +205,7 @@ def build_traced(project: FirmwareProject) -> Path:
 def trace_library(function: Any, found: tuple[Layer, ...], codes: Codes) -> list[tuple[Layer, Codes]]:
     """Codes of the outputs of every layer, from the function `jetgate_trace` of a library that is loaded."""
     sizes = [layer.size for layer in found]
-    flat = _call(function, codes, sum(sizes), sum(sizes))
+    flat = call(function, codes, sum(sizes), sum(sizes))
     return list(zip(found, np.split(flat, np.cumsum(sizes)[:-1], axis=1), strict=True))
 
 
@@ -216,7 +221,18 @@ def load(path: Path) -> ctypes.CDLL:
         raise ToolError(f"{path}: the library cannot be loaded: {error}") from error
 
 
-def _call(function: Any, codes: Codes, n_outputs: int, option: int) -> Codes:
+def call(function: Any, codes: Codes, n_outputs: int, option: int) -> Codes:
+    """What a function of a library that is loaded makes of codes, shape `(events, n_outputs)`.
+
+    Args:
+        function: Takes where the codes are and where the results go, the number of events and an option; gives a fault.
+        codes: Shape `(events, n)`.
+        n_outputs: Results of an event.
+        option: Threads, or whatever the function takes.
+
+    Raises:
+        InputError: The function gave a fault.
+    """
     given = np.ascontiguousarray(codes, dtype=np.int64)
     result = np.empty((len(codes), n_outputs), dtype=np.int64)
     pointer = ctypes.POINTER(ctypes.c_int64)

@@ -16,8 +16,8 @@ from firmware.backends import rtl_program
 from firmware.backends.rtl_program import Stage
 from firmware.circuit import Circuit
 from firmware.engines.cpp import BUILD_TIMEOUT_S, MAX_THREADS, load
-from firmware.project import FirmwareProject, Rtl, Wire
-from trigger.digest import SHORT, digest
+from firmware.project import FirmwareProject, PortRecord, Rtl, Wire
+from trigger.digest import SHORT, digest, file_digest
 from trigger.errors import InputError
 from trigger.files import make_folder, replacing
 from trigger.fixed_point import Codes
@@ -76,11 +76,27 @@ def build(project: FirmwareProject, jobs: int = 2, trace: bool = False) -> Path:
         ToolError: Verilator or g++ is missing or fails.
         InputError: The project has no Verilog.
     """
-    rtl = _design(project)
+    return build_top(project, design_of(project).top, (), jobs, trace)
+
+
+def build_top(project: FirmwareProject, top: str, beside: tuple[str, ...], jobs: int = 2, trace: bool = False) -> Path:
+    """The same for another top module, of files beside the Verilog; its ports are `clk`, `model_inp` and `model_out`, too.
+
+    Args:
+        project: The firmware.
+        top: Name of the module.
+        beside: Paths of the files in the project.
+        jobs: Compilers at once.
+        trace: Whether every signal can be written.
+
+    Raises:
+        ToolError: Verilator or g++ is missing or fails.
+    """
     verilator = tools.verilator()
-    sources = [path for path in project.source_digests("rtl") if path.endswith(".v")]
+    digests = project.source_digests("rtl") | {path: file_digest(project.folder / path) for path in beside}
+    sources = [path for path in digests if path.endswith(".v")]
     key = digest(
-        project.source_digests("rtl"),
+        digests,
         FLAGS,
         tools.compiler(),
         verilator.version,
@@ -94,7 +110,7 @@ def build(project: FirmwareProject, jobs: int = 2, trace: bool = False) -> Path:
     make_folder(work)
     waves = ("--trace-vcd", "--trace-underscore", "--trace-depth", "3", "--no-trace-params") if trace else ()
     command = [
-        verilator.path, "--cc", "--Mdir", str(work.absolute()), "--prefix", "Vjetgate", "--top-module", rtl.top,
+        verilator.path, "--cc", "--Mdir", str(work.absolute()), "--prefix", "Vjetgate", "--top-module", top,
         "--x-assign", "fast", *waves, *sources,
     ]  # fmt: skip
     tools.run(command, project.folder, work / "verilator.log", BUILD_TIMEOUT_S, {"VERILATOR_ROOT": str(verilator.root)})
@@ -150,10 +166,10 @@ def run_library(
     library: ctypes.CDLL, project: FirmwareProject, codes: Codes, threads: int = 1, argument: str | None = None
 ) -> Codes:
     """The same for a library that is loaded."""
-    rtl = _design(project)
+    rtl = design_of(project)
     used = max(1, min(threads, len(codes), MAX_THREADS))
     found = _stream(library, project, codes, rtl.latency_cycles, used, argument)
-    return _aligned(found, rtl.outputs, project)
+    return aligned(found, rtl.outputs, project)
 
 
 def measure(project: FirmwareProject, circuit: Circuit) -> Timing:
@@ -162,12 +178,12 @@ def measure(project: FirmwareProject, circuit: Circuit) -> Timing:
     Raises:
         ToolError: The Verilog cannot be built.
     """
-    rtl = _design(project)
+    rtl = design_of(project)
     spare = 2 * rtl.latency_cycles + 8
     codes = vectors.random(project.contract, _PROBE, 7).codes
     expected = circuit.to_port(circuit(codes), project.manifest.outputs.fixed_point)
     held = np.concatenate([codes, np.repeat(codes[-1:], spare, axis=0)])
-    seen = _aligned(_stream(load(build(project)), project, held, 0, 1, None), rtl.outputs, project)
+    seen = aligned(_stream(load(build(project)), project, held, 0, 1, None), rtl.outputs, project)
     shifts = [shift for shift in range(spare) if np.array_equal(seen[shift : shift + _PROBE], expected)]
     return Timing(rtl.latency_cycles, shifts[0] if len(shifts) == 1 else None, _PROBE, len(shifts))
 
@@ -205,9 +221,9 @@ def first_wrong(project: FirmwareProject, circuit: Circuit, codes: Codes, argume
     Raises:
         ToolError: The Verilog cannot be built.
     """
-    rtl = _design(project)
+    rtl = design_of(project)
     path = build(project, trace=True)
-    given = np.ascontiguousarray(_packed(codes[None], rtl.inputs, project))
+    given = np.ascontiguousarray(packed(codes[None], rtl.inputs, project.manifest.inputs))
     width = np.array([one.width for one in rtl.inputs], dtype=np.int64)
     with tempfile.TemporaryDirectory() as folder:
         dump = Path(folder) / "signals.vcd"
@@ -237,9 +253,11 @@ def attribution(
 ) -> tuple[list[Stage], dict[tuple[int, int], str]]:
     """Every wire's code for one event, shape `(inputs,)`, and the layer that every wire belongs to."""
     some = np.concatenate([codes[None], vectors.random(project.contract, _PROBE, 11).codes])
-    rtl = _design(project)
+    rtl = design_of(project)
     programs = rtl_backend.programs(project.folder / "rtl")
-    stages = rtl_program.evaluate(programs, _packed(some, rtl.inputs, project), [one.fraction for one in rtl.inputs])
+    stages = rtl_program.evaluate(
+        programs, packed(some, rtl.inputs, project.manifest.inputs), [one.fraction for one in rtl.inputs]
+    )
     points = {step.layer: out.reshape(len(some), -1) for step, _, out in circuit.walk(some)}
     return stages, rtl_program.attribute(stages, points)
 
@@ -265,7 +283,12 @@ def _read_dump(path: Path) -> dict[str, int]:
     return {name: values[key] for key, group in names.items() if key in values for name in group}
 
 
-def _design(project: FirmwareProject) -> Rtl:
+def design_of(project: FirmwareProject) -> Rtl:
+    """What the Verilog of a project says of itself.
+
+    Raises:
+        InputError: The project has no Verilog.
+    """
     if project.manifest.rtl is None:
         raise InputError(f"{project.folder}: this project has no Verilog")
     return project.manifest.rtl
@@ -274,12 +297,34 @@ def _design(project: FirmwareProject) -> Rtl:
 def _stream(
     library: ctypes.CDLL, project: FirmwareProject, codes: Codes, latency: int, threads: int, argument: str | None
 ) -> Codes:
-    rtl = _design(project)
+    rtl = design_of(project)
     project.contract.check_codes(codes)
-    given = np.ascontiguousarray(_packed(codes, rtl.inputs, project))
-    result = np.zeros((len(codes), len(rtl.outputs)), dtype=np.int64)
-    widths = [np.array([one.width for one in port], dtype=np.int64) for port in (rtl.inputs, rtl.outputs)]
-    signs = np.array([one.signed for one in rtl.outputs], dtype=np.int64)
+    given = packed(codes, rtl.inputs, project.manifest.inputs)
+    return simulate(library, given, rtl.inputs, rtl.outputs, latency, threads, argument)
+
+
+def simulate(
+    library: ctypes.CDLL, codes: Codes, inputs: tuple[Wire, ...], outputs: tuple[Wire, ...], latency: int, threads: int = 1,
+    argument: str | None = None,
+) -> Codes:  # fmt: skip
+    """What a library that is loaded gives for codes in the fractions of its own elements, a new event every clock.
+
+    Args:
+        library: From `build` or `build_top`.
+        codes: Shape `(events, len(inputs))`.
+        inputs: Elements of the input port.
+        outputs: Elements of the output port.
+        latency: By how many clocks the outputs follow.
+        threads: Simulations at once.
+        argument: A plus-argument of the simulation.
+
+    Returns:
+        Codes in the fractions of the output port's elements, shape `(events, len(outputs))`.
+    """
+    given = np.ascontiguousarray(codes, dtype=np.int64)
+    result = np.zeros((len(codes), len(outputs)), dtype=np.int64)
+    widths = [np.array([one.width for one in port], dtype=np.int64) for port in (inputs, outputs)]
+    signs = np.array([one.signed for one in outputs], dtype=np.int64)
     function = library.jetgate_rtl_run
     function.restype = None
     size = ctypes.c_size_t
@@ -289,23 +334,26 @@ def _stream(
     return result
 
 
-def _packed(codes: Codes, wires: tuple[Wire, ...], project: FirmwareProject) -> Codes:
-    """Codes in the fractions of the port's elements: bits that alkaid found not to matter are left out."""
-    shift = np.array([project.manifest.inputs.fixed_point.fraction - one.fraction for one in wires])
-    aligned: Codes = np.where(shift >= 0, codes >> np.maximum(shift, 0), codes << np.maximum(-shift, 0)).astype(
-        np.int64
-    )
-    return aligned
+def packed(codes: Codes, wires: tuple[Wire, ...], port: PortRecord) -> Codes:
+    """Codes of a port in the fractions of its elements: bits that alkaid found not to matter are left out."""
+    shift = np.array([port.fixed_point.fraction - one.fraction for one in wires])
+    found: Codes = np.where(shift >= 0, codes >> np.maximum(shift, 0), codes << np.maximum(-shift, 0)).astype(np.int64)
+    return found
 
 
-def _aligned(codes: Codes, wires: tuple[Wire, ...], project: FirmwareProject) -> Codes:
+def aligned(codes: Codes, wires: tuple[Wire, ...], project: FirmwareProject) -> Codes:
+    """The other way for the outputs: codes in the format of the firmware's port.
+
+    Raises:
+        InputError: One is not a number of that format.
+    """
     port = project.manifest.outputs.fixed_point
     shift = np.array([port.fraction - one.fraction for one in wires])
     down = np.maximum(-shift, 0)
     if (codes & ((1 << down) - 1)).any():
         raise InputError(f"{project.folder}: outputs of the Verilog are not numbers of the output port, {port}")
-    aligned: Codes = np.where(shift >= 0, codes << np.maximum(shift, 0), codes >> down).astype(np.int64)
-    return aligned
+    found: Codes = np.where(shift >= 0, codes << np.maximum(shift, 0), codes >> down).astype(np.int64)
+    return found
 
 
 def _pointer(array: Codes) -> ctypes.c_void_p:

@@ -59,7 +59,7 @@ def build(project: FirmwareProject) -> Path:
         with replacing(program) as fresh:
             command = [
                 "g++", "-std=c++17", "-O1", *cpp.QUICK, *cpp.INCLUDES, TEST_BENCH,
-                f"-L{library.parent.absolute()}", f"-l:{library.name}", "-Wl,-rpath,$ORIGIN", "-o", str(fresh.absolute()),
+                *cpp.linked(library), "-o", str(fresh.absolute()),
             ]  # fmt: skip
             tools.run(command, project.folder, program.with_suffix(".build.log"), TIMEOUT_S)
     return program

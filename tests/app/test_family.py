@@ -5,16 +5,23 @@ as far as its network. The samples are synthetic and small.
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from firmware.backends import qkeras_layers
+from firmware.engines import cpp
 from firmware.target import load_target
 from firmware.unrolling import require_unrollable
 from models.recipe import load_recipe
 from tests.conftest import jetgate
+from trigger.app import cli
+from trigger.app.finished import FinishedRun
 from trigger.config import packaged
+from trigger.data.event_rootfile import write_root_events
+from trigger.data.toy import ToyEventData, toy_events
 from trigger.errors import InputError
 from trigger.inputs.contract import Input, InputSpec
 
@@ -146,3 +153,55 @@ def test_recipes_that_contradict_themselves(change, message):
 def test_a_detector_needs_its_background():
     with pytest.raises(InputError, match="name the background that a detector of anomalies learns"):
         load_recipe("feature_autoencoder", ("training.classes=null",))
+
+
+ZERO_BIAS = """
+files: ["events*.root"]
+tree: events
+mapping: jetgate
+"""
+MENU = """
+name: small
+rates_khz: [2000, 8000]
+seeds: [{name: jet, score: jet_pt, rate_khz: 1000}, {name: everything, score: ht, threshold: 0, prescale: 1000}]
+"""
+
+
+def test_rates_of_events_in_files(ran, tmp_path, monkeypatch, capsys):
+    folder, answers = ran
+    monkeypatch.chdir(tmp_path)
+    for name in ("runs", "vivado_projects"):
+        shutil.copytree(folder / name, tmp_path / name)
+    home = tmp_path / answers["events"]["folder"]
+    (events,) = toy_events(ToyEventData(kind="toy_events", crossings=6000, events_per_signal=1), 5)
+    events = events.take(events.labels == 0)
+    events = replace(events, labels=np.zeros(len(events), np.int64), class_names=("background",))
+    for number, rows in enumerate(np.array_split(np.arange(len(events)), 3)):
+        write_root_events(tmp_path / f"events{number}.root", events.take(rows))
+    (tmp_path / "zero_bias.yaml").write_text(ZERO_BIAS)
+    (tmp_path / "menu.yaml").write_text(MENU)
+    command = ["rates", str(home), "--menu", "menu.yaml", "--zero-bias", "zero_bias.yaml", "--json"]
+    status = cli.status_of([*command, "--workers", "1"])
+    out, err = capsys.readouterr()
+    assert status in (0, 1, 3), err
+    found = json.loads(out)
+    assert found["sample"]["crossings"] == len(events)
+    assert found["sample"]["total_hz"] == pytest.approx(2340 * 11245.5)
+    run = FinishedRun.open(home)
+    seen = run.recipe.inputs.table(events).values
+    codes = cpp.run(run.project, run.project.contract.codes(seen), 2)[:, 0]
+    each = 2340 * 11245.5 / len(events)
+    for point in found["scores"]["network"]["thresholds"]:
+        assert point["rate"]["hz"] == pytest.approx(each * (codes >= point["code"]).sum())
+        assert point["rate"]["hz"] <= point["target_hz"] * 1.0001
+        assert point["above"]["hz"] == pytest.approx(each * (codes >= point["code"] - 1).sum())
+        assert point["rate"]["sources"] == (codes >= point["code"]).sum()
+    assert found["seeds"]["seeds"]["everything"]["rate"]["hz"] == pytest.approx(2340 * 11245.5 / 1000)
+    assert not any(one["name"].startswith("stability") for one in found["verdict"]["requirements"])
+    (tmp_path / "zero_bias.yaml").write_text(ZERO_BIAS.replace("events*", "nothing*"))
+    assert cli.status_of(command) == 2
+    assert "nothing*.root" in capsys.readouterr().err
+    assert cli.status_of(["rates", str(home), "--menu", "menu.yaml", "--scheduler", "tcp://x:1"]) == 2
+    assert "only with --zero-bias" in capsys.readouterr().err
+    particles = str(tmp_path / answers["particles"]["folder"])
+    assert cli.status_of(["rates", particles, *command[2:]]) == 2

@@ -207,7 +207,9 @@ def test_rates_where_they_were_measured(run):
     table = {"title": "Menu", "columns": ["seed", "rate, kHz", "threshold"], "note": "At a pileup of 50.",
              "rows": [["single jet", {"value": 12.5, "uncertainty": 0.31}, 180.5], ["MET", None, 1900000]]}  # fmt: skip
     shutil.copy(run / "plots" / "roc.svg", run / "plots" / "rate_curve.svg")
-    (run / "rates.json").write_text(json.dumps({"tables": [table], "figures": ["rate_curve.svg"], "raw": {"x": 1}}))
+    (run / "rates.json").write_text(
+        json.dumps({"tables": [table], "figures": {"rate_curve.svg": "Rate."}, "raw": {"x": 1}})
+    )
     text = write_page(run).read_text()
     page = check_self_contained(text)
     assert "single jet 12.50 ± 0.31 180.5" in " ".join(" ".join(page.text).split())
@@ -219,8 +221,8 @@ def test_rates_where_they_were_measured(run):
     for wrong, message in (
         ({"tables": [{"rows": []}]}, "tables.0.title"),
         ({"tables": [{**table, "rows": [["one"]]}]}, "table 'Menu' has rows of another length"),
-        ({"figures": ["no.svg"]}, "figure 'no.svg' is not in"),
-        ({"figures": ["../plots/roc.svg"]}, "figure '../plots/roc.svg' is not in"),
+        ({"figures": {"no.svg": "x"}}, "figure 'no.svg' is not in"),
+        ({"figures": {"../plots/roc.svg": "x"}}, "figure '../plots/roc.svg' is not in"),
         ({"tables": [{**table, "rows": [["a", float("nan"), 1]]}]}, "would be right"),
         ([1], "a mapping would be right"),
     ):

@@ -1,4 +1,4 @@
-"""What rates do before and after the long part: disturbed events, requirements, and runs that have no rate."""
+"""What rates do before and after the long part: disturbed events, requirements, jets without a rate, events of files."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ import pytest
 
 from tests.conftest import jetgate
 from trigger.app import cli
-from trigger.app.rates import _requirements, scaled, with_region
+from trigger.app.event_rates import NETWORK, scaled
+from trigger.app.rates import Judged, requirements
+from trigger.app.scored import FirmwareScore
 from trigger.data.toy import ToyEventData, toy_events
+from trigger.decision.efficiency import Estimate
 from trigger.decision.menu import Menu, Seed, load_menu
 from trigger.decision.rates import Crossings
+from trigger.decision.stability import Stability
 from trigger.decision.thresholds import rate_curve
 from trigger.errors import InputError
 from trigger.files import read_json
@@ -25,60 +29,104 @@ def events():
 
 
 def test_scaled_energies(events):
-    factor = np.random.default_rng(1).uniform(0.5, 1.5, len(events))
-    found = scaled(events, factor)  # checks itself: order, ranges, empty entries
+    found = scaled(events, lambda shape: np.full(shape, 1.2))  # checks itself: order, ranges, empty entries
     np.testing.assert_array_equal(found.muons, events.muons)
     np.testing.assert_array_equal(found.met[:, 1], events.met[:, 1])
-    inside = events.jets[:, :, 0] * factor[:, None] < 2000
-    np.testing.assert_allclose(
-        found.jets[:, :, 0][inside], (events.jets[:, :, 0] * factor[:, None])[inside], atol=0.5
-    )  # fmt: skip
-    same = scaled(events, np.ones(len(events)))
+    inside = events.jets[:, :, 0] * 1.2 < 2000
+    np.testing.assert_allclose(found.jets[:, :, 0][inside], (events.jets[:, :, 0] * 1.2)[inside], atol=0.5)
+    same = scaled(events, np.ones)
     assert same.digest() == events.digest()
 
 
-def test_a_region_that_always_reads_the_same(events):
-    found = with_region(events, 64)
-    assert (found.regions[:, 9, 7] == 64).all()
-    changed = found.regions != events.regions
-    changed[:, 9, 7] = False
-    assert not changed.any()
+def test_smeared_energies_are_in_order_again(events):
+    generator = np.random.default_rng(1)
+    found = scaled(events, lambda shape: generator.uniform(0.5, 1.5, shape))  # an event checks the order of its objects
+    assert (found.jets[:, :, 0] != events.jets[:, :, 0]).any()
+    moved = (found.jets[:, 0, 1:] != events.jets[:, 0, 1:]).any(axis=1)
+    assert 0 < moved.sum() < len(events)  # another jet is the hardest one now and then, with its own eta and phi
 
 
 def menu(**more):
     return Menu(name="m", seeds=(Seed(name="jet", score="jet_pt", threshold=100),), **more)
 
 
-def test_requirements():
+def judged(thresholds, stability, efficiencies=None):
+    curve = rate_curve(sample(), NETWORK, 4095)
+    none = (None,) * len(thresholds)
+    return Judged(
+        FirmwareScore(NETWORK, "score", (), 4095, 1.0), curve, thresholds, none, none,
+        efficiencies or ({},) * len(thresholds), ({},) * len(thresholds), stability, (),
+    )  # fmt: skip
+
+
+def sample():
     generator = np.random.default_rng(2)
-    crossings = Crossings({"network": generator.geometric(0.02, 50_000)}, np.full(50_000, 500.0), np.arange(50_000))
-    curve = rate_curve(crossings, "network", 4095)
+    return Crossings({NETWORK: generator.geometric(0.02, 50_000)}, np.full(50_000, 500.0), np.arange(50_000))
+
+
+def change(rate, **signals):
+    return Stability(Estimate(rate, 0.01), {name: Estimate(value, 0.01) for name, value in signals.items()})
+
+
+def test_requirements():
+    curve = rate_curve(sample(), NETWORK, 4095)
     thresholds = (curve.threshold_for(1e4), curve.threshold_for(1.0))
-    found = {
-        one.name: one for one in _requirements(menu(), thresholds, (None, None), {"x": 1.2, "pileup below 3": 9.0})
-    }
+
+    def asked(stability, wanted=None, thresholds=thresholds):
+        found = requirements(wanted or menu(rates_khz=(10, 0.001)), (judged(thresholds, stability),), True)
+        return {one.name: one for one in found}
+
+    found = asked({"x": change(1.2, top=-0.03), "y": change(0.9, top=0.01)})
     assert found["rate:10_khz"].status == "PASS"
     assert found["rate:10_khz"].figure == pytest.approx(thresholds[0].rate.hz / 1e3)
     assert found["rate:0.001_khz"].status == "NOT MEASURED"
     assert "resolution" in found["rate:0.001_khz"].note
     assert found["stability:rate"].status == "PASS"
-    assert found["stability:rate"].figure == pytest.approx(0.2)  # pileup is shown, no disturbance of the detector
-    strict = menu(limits={"rate_change": 0.1})
-    assert {one.name: one for one in _requirements(strict, thresholds, (None, None), {"x": 0.8})}[
-        "stability:rate"
-    ].status == "FAIL"
-    none = {one.name: one for one in _requirements(menu(), thresholds[1:], (None,), {})}
-    assert none["stability:rate"].status == "NOT MEASURED"
+    assert found["stability:rate"].figure == pytest.approx(0.2)
+    assert found["stability:efficiency"].figure == pytest.approx(0.03)
+    assert "top, x" in found["stability:efficiency"].note
+    strict = menu(rates_khz=(10, 0.001), limits={"rate_change": 0.1, "efficiency_change": 0.02})
+    found = asked({"x": change(0.8, top=-0.03)}, strict)
+    assert [found[f"stability:{what}"].status for what in ("rate", "efficiency")] == ["FAIL", "FAIL"]
+    none = asked({}, menu(rates_khz=(0.001,), limits={"efficiency": {"top": 0.1}}), thresholds[1:])
+    assert {name: one.status for name, one in none.items()} == dict.fromkeys(
+        ("rate:0.001_khz", "efficiency:top", "stability:rate", "stability:efficiency"), "NOT MEASURED"
+    )
 
 
-def test_a_tagger_of_jets_has_no_rate(toy_run, tmp_path, capsys):
+def test_jets_of_one_window_have_no_rate(toy_run, tmp_path, capsys):
     answer = toy_run(tmp_path)
-    assert cli.status_of(["rates", str(tmp_path / answer["folder"]), "--menu", "level1"]) == 2
-    assert "rates in kHz are counted from crossings, of a detector on data of kind 'events'" in capsys.readouterr().err
+    folder = tmp_path / answer["folder"]
+    assert cli.status_of(["rates", str(folder), "--menu", "level1"]) == 2
+    assert "does not say which classes of jets are tagged" in capsys.readouterr().err
+    assert cli.status_of(["rates", str(folder)]) == 2
+    assert "its recipe names no menu; name one with --menu: boosted, level1, level1_jets" in capsys.readouterr().err
+    first, second, *_ = read_json(folder / "performance.json")["performance"]["firmware"]["auc"]
+    (tmp_path / "own.yaml").write_text(
+        f"name: own\njets: {{tagged: [{first}], against: [{second}], efficiencies: [0.5]}}\n"
+    )
+    status = cli.status_of(["rates", str(folder), "--menu", str(tmp_path / "own.yaml"), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    (point,) = found["points"][first]
+    assert isinstance(point["threshold"], int)
+    assert point["reached"]["firmware"]["value"] >= 0.5
+    assert 0 <= point["background"]["firmware"]["value"] <= 1
+    by_name = {one["name"]: one for one in found["verdict"]["requirements"]}
+    assert by_name["rate:1_khz"]["status"] == "NOT MEASURED"
+    assert "it has no rate" in by_name["rate:1_khz"]["note"]
+    increase = by_name[f"quantisation:background_{first}_at_0.5"]
+    assert increase["figure"] == pytest.approx(point["increase"]["firmware"]["value"])
+    assert status == {"PASS": 0, "FAIL": 1}[increase["status"]]
+    assert "Background at fixed efficiency" in (folder / "report" / "index.html").read_text()
+    (tmp_path / "own.yaml").write_text(f"name: own\njets: {{tagged: [{first}s], against: [{second}]}}\n")
+    assert cli.status_of(["rates", str(folder), "--menu", str(tmp_path / "own.yaml")]) == 2
+    assert f"there is no class '{first}s'; nearest: '{first}'" in capsys.readouterr().err
 
 
-def test_menus(tmp_path):
+def test_menus(tmp_path, capsys):
     assert load_menu("level1").total_hz == pytest.approx(2340 * 11245.5)
+    assert cli.status_of(["menus"]) == 0
+    assert {"boosted", "level1", "level1_jets"} <= {line.split()[0] for line in capsys.readouterr().out.splitlines()}
     with pytest.raises(InputError, match="nearest: 'level1'"):
         load_menu("levell")
     (tmp_path / "own.yaml").write_text("name: own\nseeds: [{name: a, score: jet_pt}]\nrates_khz: [0]\n")

@@ -17,7 +17,7 @@ ENERGY = "Beams:eCM = 13000"
 
 @pytest.fixture(scope="module")
 def pool():
-    particles, _, _ = collide((ENERGY, *MIN_BIAS), 1, "pool", 0, COLLISIONS, ACCEPTANCE)
+    particles = collide((ENERGY, *MIN_BIAS), 1, "pool", 0, COLLISIONS, ACCEPTANCE).particles
     return observe(particles, COLLISIONS, np.random.default_rng(1))
 
 
@@ -48,6 +48,6 @@ def test_generation():
         start = time.process_time()
         collide((ENERGY, *lines), 1, name, 0, 1, ACCEPTANCE)
         started = time.process_time()
-        particles, _, _ = collide((ENERGY, *lines), 1, name, 1, 100, ACCEPTANCE)
+        particles = collide((ENERGY, *lines), 1, name, 1, 100, ACCEPTANCE).particles
         observe(particles, 100, np.random.default_rng(1))
         print(f"{name:>12} {started - start:6.1f} s {100 / (time.process_time() - started):10.0f}")

@@ -264,12 +264,20 @@ def own_sample(events=23, seed=4, **more):
         "pool": ak.unflatten(generator.integers(0, 2**40, collisions.sum()), collisions),
         "source": generator.integers(-(2**40), 2**40, events),
         "slices": generator.integers(0, 3, (events, 2)),
+        "offline_gev": generator.exponential(90.0, events),
+        "showers": generator.exponential(1.0, (events, 4)),
     }
     return EventDataset(**(columns | more))
 
 
 @pytest.mark.parametrize(
-    "left_out", [(), ("pool", "source", "slices"), ("pool", "collisions"), ("pool", "collisions", "regions")]
+    "left_out",
+    [
+        (),
+        ("pool", "source", "slices", "showers"),
+        ("pool", "collisions"),
+        ("pool", "collisions", "regions", "offline_gev"),
+    ],
 )
 def test_our_own_files_come_back_bit_for_bit(tmp_path, left_out, monkeypatch):
     monkeypatch.setattr("trigger.data.event_rootfile.EVENTS_PER_BASKET", 9)  # more than one basket

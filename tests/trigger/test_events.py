@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import cos, sin
+from types import SimpleNamespace
 
 import awkward as ak
 import numpy as np
@@ -19,18 +20,25 @@ from trigger.data.events import (
     concatenate_events,
     leading,
     read_events,
+    read_origin,
     write_events,
 )
+from trigger.data.generate import SHOWER_LINES, SHOWERS, _started, collide, shower_weights
 from trigger.data.generate_events import (
+    BACKGROUND,
+    EVENT_NUMBERS_PER_CLASS,
     FOLDS,
+    MIN_BIAS,
     SIGNALS,
     EventChunk,
     EventData,
     _pool,
     _read_signals,
+    disturbed_events,
     folds,
     generate_events,
     make_event_chunk,
+    offline_gev,
     simulate_events,
 )
 from trigger.data.jets import Origin, split_by_event
@@ -41,9 +49,11 @@ from trigger.data.level1 import (
     EM,
     ETA_CENTRES,
     ETA_EDGES,
+    FAULTS,
     HAD,
     ROWS,
     Crossings,
+    Fault,
     Signals,
     concatenate_signals,
     egamma_candidates,
@@ -54,6 +64,7 @@ from trigger.data.level1 import (
     regions,
     tower_counts,
     trigger_objects,
+    with_towers,
 )
 from trigger.data.toy import ToyEventData, toy_events
 from trigger.errors import InputError
@@ -118,19 +129,28 @@ def test_leading_objects_by_hand():
 
 def test_taken_joined_written_and_read(toy, tmp_path):
     counts = np.arange(len(toy)) % 3
-    toy = replace(toy, collisions=counts, pool=ak.unflatten(np.arange(counts.sum()), counts))
+    toy = replace(
+        toy, collisions=counts, pool=ak.unflatten(np.arange(counts.sum()), counts),
+        offline_gev=np.linspace(0.0, 500.0, len(toy)), showers=np.random.default_rng(1).exponential(1.0, (len(toy), 4)),
+    )  # fmt: skip
     path = tmp_path / "events.npz"
     write_events(path, toy)
     again = read_events(path)
     assert again.digest() == toy.digest()
-    assert again.origin == toy.origin
+    assert again.origin == read_origin(path) == toy.origin
+    assert (again.showers.dtype, again.showers.shape, again.offline_gev.dtype) == (float, (len(toy), 4), float)
+    assert toy.digest() != replace(toy, showers=toy.showers + 0.1).digest() != replace(toy, showers=None).digest()
     even, odd = toy.take(np.arange(0, len(toy), 2)), toy.take(np.arange(len(toy)) % 2 == 1)
     both = concatenate_events([even, odd])
     assert both.digest() != toy.digest()
     assert both.take(np.argsort(both.events)).digest() == toy.digest()
     assert concatenate_events([even, replace(odd, regions=None)]).regions is None
+    without = concatenate_events([replace(even, offline_gev=None), replace(odd, showers=None)])
+    assert without.offline_gev is without.showers is None
+    np.testing.assert_array_equal(even.showers, toy.showers[::2])
     with pytest.raises(InputError, match="class 'toy_muons', 'toy_jets' has no events"):
         concatenate_events([toy.take(toy.labels == 0)])
+    assert len(concatenate_events([toy.take(toy.labels == 0)], every_class=False)) == 300
     with pytest.raises(InputError, match="different classes"):
         concatenate_events([toy, replace(toy, class_names=("a", "b", "c"))])
     path.write_bytes(b"no sample")
@@ -158,8 +178,15 @@ def changed(toy, name, place, value):
         (lambda e: {"labels": e.labels + 1}, "labels run from 1 to 3, but there are 3 classes"),
         (lambda e: {"weights": -e.weights}, "finite and not negative"),
         (lambda e: {"pool": ak.Array([[1]] * 400)}, "as many collisions"),
+        (lambda e: {"offline_gev": np.ones(399)}, r"offline_gev of 400 events need the shape \(400,\), found \(399,\)"),
+        (lambda e: {"offline_gev": np.ones(400, int)}, r"offline_gev are real numbers \(float64\), found int64"),
+        (lambda e: {"showers": np.ones(400)}, r"showers of 400 events need the shape \(400, 400\), found \(400,\)"),
+        (lambda e: {"offline_gev": np.where(np.arange(400) == 7, np.nan, 1.0)},
+         "offline_gev: nan in event 7 is not a finite number of 0 or more; 1 are not"),
+        (lambda e: {"showers": np.where(np.arange(800).reshape(400, 2) > 797, -0.5, 1.0)},
+         r"showers: -0\.5 in event 399 is not a finite number of 0 or more; 2 are not"),
     ],
-)
+)  # fmt: skip
 def test_wrong_samples(toy, change, message):
     with pytest.raises(InputError, match=message):
         replace(toy, **change(toy))
@@ -446,6 +473,74 @@ def test_slices_hold_collisions_of_their_scale():
         EventData(kind="events", slices_gev=(10, 40))
 
 
+def test_dead_and_hot_towers_by_hand():
+    given = Crossings(random_towers(5, seed=8), *NO_MUONS)
+    before = given.towers.copy()
+    made = with_towers(given, Fault(dead=((0, 40), (71, 79)), hot=((3, 5), (36, 41)), hot_gev=(16.0, 2.5)))
+    expected = before.copy()
+    for crossing in range(5):
+        for part in (EM, HAD):
+            expected[crossing, part, 0, 40] = expected[crossing, part, 71, 79] = 0
+            for row, column in ((3, 5), (36, 41)):
+                expected[crossing, part, row, column] += 16.0 if part == EM else 2.5
+    np.testing.assert_array_equal(made.towers, expected)
+    np.testing.assert_array_equal(given.towers, before)
+    assert before[:, :, 0, 40].any() or before[:, :, 71, 79].any()
+    np.testing.assert_array_equal(with_towers(given, Fault()).towers, before)
+
+
+def test_the_packaged_faults_are_of_one_region():
+    """Dead towers are a whole region of 4 x 4, and the hot tower is an e/gamma of its energy in an empty detector."""
+    ones = Crossings(np.ones((1, 2, ROWS, COLUMNS)), *NO_MUONS)
+    dead = trigger_objects(with_towers(ones, FAULTS["dead towers"]), np.random.default_rng(1))["regions"][0]
+    assert np.argwhere(dead != dead[0, 0]).tolist() == [[9, 7]]
+    assert dead[9, 7] == 0
+    none = Crossings(np.zeros((1, 2, ROWS, COLUMNS)), *NO_MUONS)
+    hot = trigger_objects(with_towers(none, FAULTS["a hot tower"]), np.random.default_rng(1))
+    assert hot["regions"][0, 9, 7] == hot["regions"].sum() == 32
+    assert hot["egammas"][0, 0, 0] == hot["jets"][0, 0, 0] == hot["met"][0, 0] == hot["sums"][0, 0] == 32
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ({"dead": ((72, 0),)}, r"no tower \(72, 0\): rows run from 0 to 71, columns from 0 to 79"),
+        ({"hot": ((0, -1),)}, r"no tower \(0, -1\)"),
+        ({"dead": ((1, 2),), "hot": ((1, 2),)}, "each tower is dead or hot and is named once"),
+        ({"hot": ((1, 2),), "hot_gev": (np.nan, 0.0)}, "read 0 GeV more or a positive number of them, not"),
+        ({"hot": ((1, 2),), "hot_gev": (0.0, -1.0)}, "read 0 GeV more or a positive number of them, not"),
+    ],
+)
+def test_wrong_faults(fault, message):
+    with pytest.raises(InputError, match=message):
+        Fault(**fault)
+
+
+def test_particle_level_jets_by_hand():
+    """Two near particles are one jet; what is soft, or beyond 2.5, is none; muons count."""
+    event = np.array([0, 0, 0, 0, 2, 2])
+    pt = np.array([40.0, 35.0, 100.0, 29.0, 20.0, 15.0])
+    eta = np.array([0.1, -2.4, 2.6, 1.0, 0.5, 0.55])
+    phi = np.array([0.0, 2.0, -2.0, 1.0, 3.1, 3.1])
+    kind = np.array([22, 13, 22, 22, 211, 130], np.int32)
+    px, py, pz = pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)
+    given = Particles(event, px, py, pz, pt * np.cosh(eta), np.zeros(6, np.int8), kind, np.zeros(6, np.int8))
+    assert offline_gev(given, 4) == pytest.approx([75.0, 0.0, 35.0, 0.0])
+    assert offline_gev(given.take(np.zeros(6, bool)), 2).tolist() == [0.0, 0.0]
+
+
+def test_weights_of_showers_by_hand():
+    """Relative to the nominal weight; the named ones come last."""
+    weights = np.array([[2.0, 9, 9, 9, 9, 1.0, 2.0, 3.0, 8.0], [1.0, 9, 9, 9, 9, 0.0, 1.0, 2.0, 3.0]])
+    batch = SimpleNamespace(info=SimpleNamespace(weights=weights))
+    assert shower_weights(batch).tolist() == [[0.5, 1.0, 1.5, 4.0], [0.0, 1.0, 2.0, 3.0]]
+    batch.info.weights = weights[:, :1]
+    with pytest.raises(
+        InputError, match="Pythia gave 1 weights an event; with the settings of SHOWER_LINES there are 9"
+    ):
+        shower_weights(batch)
+
+
 def test_crossings_are_seeded(pool):
     def made(seed):
         data = EventData(kind="events", crossings=30, pileup=5, pool=60)
@@ -515,6 +610,127 @@ def test_a_chunk_depends_on_its_seed_alone(simulated, tmp_path):
     assert make_event_chunk(chunk, tmp_path, path.parent / "pool.npz") == cross_section
 
 
+SLICED = EventData(
+    kind="events", signals=("ttbar",), crossings=1100, events_per_signal=30, pileup=2, pool=40, slices_gev=(20,),
+    crossings_per_slice=150,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def sliced(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sliced")
+    return folder, read_events(generate_events(SLICED, 1, folder, executor=Here()))
+
+
+def test_hard_collisions_bring_jets_and_weights_of_showers(sliced):
+    _, events = sliced
+    part = events.events // EVENT_NUMBERS_PER_CLASS
+    inclusive, ttbar, slices = (events.take(part == number) for number in range(3))
+    assert (inclusive.showers == 1).all()
+    assert not inclusive.offline_gev.any()
+    for hard in (ttbar, slices):
+        assert hard.showers.shape == (len(hard), 4)
+        spread = hard.showers.std(axis=0)
+        assert (spread > 0.1).all()
+        assert (np.abs(hard.showers.mean(axis=0) - 1) < 4 * spread / np.sqrt(len(hard))).all()
+    initial_state = slices.showers[:, :2]  # scatters less
+    assert initial_state.mean(axis=0) == pytest.approx([1, 1], abs=0.1)
+    assert ttbar.offline_gev.mean() > 5 * slices.offline_gev.mean() > 0
+    assert events.origin.details["showers"] == list(SHOWERS)
+
+
+def test_weights_are_those_of_the_names():
+    """The order of Pythia's weights; without variations, and of minimum bias, all are 1."""
+    lines = ("Beams:eCM = 13000.0", *SLICED.lines("qcd_20"))
+    names = ["isr_scale_x0.5", "isr_scale_x2", "fsr_scale_x0.5", "fsr_scale_x2"]
+    collide(lines, 1, "qcd_20", 0, 2, 5.0)
+    info = _started(lines).infoPython()
+    assert [info.weightNameByIndex(at) for at in range(9)][-4:] == names
+    assert not set(SHOWER_LINES) & set(SLICED.lines("pool"))
+    assert (collide(("Beams:eCM = 13000.0", *MIN_BIAS), 1, "pool", 0, 3, 5.0).showers == np.ones((3, 4))).all()
+
+
+def test_a_fault_changes_nothing_else(sliced):
+    folder, events = sliced
+    background = events.take(events.labels == 0)
+    steps = []
+    same = disturbed_events(SLICED, 1, folder, Fault(), progress=lambda *step: steps.append(step), executor=Here())
+    assert same.digest() == background.digest()
+    assert [done for _, done, _ in steps] == [150, 1150, 1250]
+    changes, untouched = {}, set(same._columns()) - {"met", "egammas", "jets", "sums", "regions", "pool"}
+    for name, fault in FAULTS.items():
+        found = disturbed_events(SLICED, 1, folder, fault, executor=Here())
+        for column in untouched:
+            np.testing.assert_array_equal(getattr(found, column), getattr(background, column), err_msg=column)
+        assert found.pool.to_list() == background.pool.to_list()
+        assert found.origin.details["fault"]["hot_gev"] == list(fault.hot_gev)
+        elsewhere = np.ones((18, 14), bool)
+        elsewhere[9, 7] = False
+        np.testing.assert_array_equal(found.regions[:, elsewhere], background.regions[:, elsewhere])
+        changes[name] = (found.sums[:, 0] - background.sums[:, 0]).mean()
+        # Made once: it is read again, and without a worker.
+        assert disturbed_events(SLICED, 1, folder, fault, executor=None).digest() == found.digest()
+    assert changes["dead towers"] < 0
+    assert changes["a hot tower"] == pytest.approx(32, abs=0.5)
+
+
+def test_a_part_of_the_crossings(sliced):
+    """The first chunk of a thousand and all of the slice, with weights of their own."""
+    folder, events = sliced
+    found = disturbed_events(SLICED, 1, folder, Fault(), share=0.5, executor=Here())
+    assert found.origin.details["crossings_with_fault"] == {"qcd_20": 150, "background": 1000}
+    kept = events.take(np.isin(events.events, found.events))
+    assert found.digest() == replace(kept, weights=found.weights).digest()
+    assert found.weights.sum() == pytest.approx(1100, rel=0.1)
+    inclusive = disturbed_events(SLICED, 1, folder, Fault(), parts=(BACKGROUND,), share=0.01, executor=Here())
+    assert inclusive.events.tolist() == list(range(1000))
+    np.testing.assert_allclose(inclusive.weights, 1.1)
+    for wrong in ({"share": 0.0}, {"share": 1.01}, {"share": np.nan}):
+        with pytest.raises(InputError, match="above 0 and at most 1, not "):
+            disturbed_events(SLICED, 1, folder, Fault(), **wrong)
+    for parts in (("background", "ttbar"), ("qcd_20",), ()):
+        with pytest.raises(InputError, match=r"parts are 'background', .* and any of \['qcd_20'\]; found \["):
+            disturbed_events(SLICED, 1, folder, Fault(), parts=parts)
+
+
+class Killed(Here):
+    """An executor that ends after so many chunks."""
+
+    def __init__(self, chunks):
+        self.left = chunks
+
+    def submit(self, function, *arguments):
+        if not self.left:
+            raise KeyboardInterrupt
+        self.left -= 1
+        return super().submit(function, *arguments)
+
+
+def test_a_killed_run_goes_on(sliced, monkeypatch):
+    folder, events = sliced
+    fault = Fault(dead=((5, 40),))
+    with pytest.raises(KeyboardInterrupt):
+        disturbed_events(SLICED, 1, folder, fault, executor=Killed(2))
+    (home,) = folder.glob("events-*")
+    (chunks,) = (path for path in home.glob("disturbed-*") if path.is_dir())
+    assert sorted(path.name for path in chunks.iterdir()) == ["background-00000.npz", "qcd_20-00000.npz"]
+    made = []
+
+    def counted(chunk, *arguments):
+        made.append((chunk.name, chunk.index))
+        return simulate_events(chunk, *arguments)
+
+    monkeypatch.setattr("trigger.data.generate_events.simulate_events", counted)
+    found = disturbed_events(SLICED, 1, folder, fault, executor=Here())
+    assert made == [("background", 1)]
+    assert found.events.tolist() == events.events[events.labels == 0].tolist()
+    assert not chunks.exists()
+    (home / "pool.npz").rename(home / "away.npz")
+    with pytest.raises(InputError, match=r"pool\.npz: the collisions that the sample was made of are gone"):
+        disturbed_events(SLICED, 1, folder, Fault(dead=((6, 40),)), executor=Here())
+    (home / "away.npz").rename(home / "pool.npz")
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("signal", SIGNALS)
 def test_every_signal(signal, simulated):
@@ -524,6 +740,7 @@ def test_every_signal(signal, simulated):
     assert len(made) == 20
     assert made.origin.details["cross_section_pb"] > 0
     assert made.jets[:, 0, 0].mean() > 10
+    assert (made.showers.std(axis=0) > 0.05).all()
     if signal == "A_4l":
         assert (made.muons[:, 0, 0] + made.egammas[:, 0, 0] > 0).mean() > 0.7
 

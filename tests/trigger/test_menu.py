@@ -63,8 +63,12 @@ seeds:
         assert part in said
     with pytest.raises(InputError, match="'SingleJet' twice"):
         parse(TEXT.replace("ZeroBias", "SingleJet"), Menu, "menu.yaml")
+    with pytest.raises(InputError, match="no seed that it could be shared out among"):
+        parse("name: level1\ntotal_khz: 20", Menu, "menu.yaml")
+    with pytest.raises(InputError, match="each class once, in one of them"):
+        parse("name: level1\njets: {tagged: [b], against: [b, gluon]}", Menu, "menu.yaml")
     with pytest.raises(InputError, match="at least 1"):
-        parse("name: level1\nseeds: []", Menu, "menu.yaml")
+        parse("name: level1\njets: {tagged: [], against: [gluon]}", Menu, "menu.yaml")
 
 
 # --------------------------------------------------------------------------------------------------------------- rates

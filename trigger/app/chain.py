@@ -1,8 +1,8 @@
 """The chain from a recipe to a verdict, each step done once.
 
 ```
-sample -> inputs -> quantised and float network -> firmware project -> emulation -> performance -> verdict, figures
-                                                     firmware project -> test bench, open synthesis --^
+sample -> inputs -> quantised and float network -> firmware project -> emulation -> performance -> rates -> verdict, figures
+                                                     firmware project -> test bench, open synthesis -----------^
 ```
 
 Every step has a key, the digest of what it reads, and leaves a record with that key and the digests of what it wrote. A
@@ -41,6 +41,8 @@ from models.recipe import Inputs, Network, Recipe
 from trigger import config
 from trigger.app import sample as sample_of
 from trigger.app.console import Reporter, raise_if_interrupted, start_keras
+from trigger.data.events import EVENT_FORMAT
+from trigger.data.generate import SAMPLE_FORMAT
 from trigger.data.jets import FeatureDataset, Origin, Split, split_by_event
 from trigger.digest import SHORT, digest, file_digest
 from trigger.errors import InputError
@@ -124,7 +126,7 @@ class Chain:
     @cached_property
     def model_folder(self) -> Path:
         """Features and networks of the recipe; what is required of them does not change them."""
-        decides = self.recipe.model_dump(mode="json", exclude={"requirements", "target"})
+        decides = self.recipe.model_dump(mode="json", exclude={"requirements", "target", "menu"})
         return self.out / "runs" / "models" / f"{self.recipe.name}-{digest(decides)[:SHORT]}"
 
     @cached_property
@@ -171,8 +173,9 @@ def run(chain: Chain) -> Verdict:
         mutation = mutate_project(chain, record, emulation)
         performance = measure(chain, sample, record, emulation)
         bench = run_test_bench(chain, record)
+        rated = rate(chain, record)
         synthesised.result()
-    return conclude(chain, sample, emulation, mutation, performance, bench)
+    return conclude(chain, sample, emulation, mutation, performance, (bench, *rated))
 
 
 @contextmanager
@@ -531,12 +534,38 @@ def _trained_records(chain: Chain) -> list[Path]:
     return [chain.model_folder / "steps" / f"{name}.json" for name in names]
 
 
+def rate(chain: Chain, record: Mapping[str, Any]) -> tuple[Requirement, ...]:
+    """What is required of rates, thresholds and efficiencies by the recipe's menu, once; nothing where it names none."""
+    from trigger.app import rate_report
+    from trigger.app.scored import Subject
+    from trigger.app.sections import RATES
+    from trigger.decision.menu import load_menu
+
+    if chain.recipe.menu is None:
+        return ()
+    menu = load_menu(chain.recipe.menu)
+    path = chain.folder / RATES
+
+    def judge() -> None:
+        start_keras()
+        chain.report.say(f"rates under the menu {menu.name}")
+        subject = Subject(chain.recipe, open_project(chain, record), chain.model_folder, chain.samples)
+        rate_report.record(rate_report.judge(subject, menu, chain.workers, chain.report), chain.folder)
+
+    # Figures of rates lie beside those of the performance, which are all drawn anew when that is.
+    before = [read_json(folder / "steps" / f"{name}.json")["key"] for folder, name in (
+        (chain.folder, "performance"), (chain.model_folder, "float"), (chain.model_folder, "quantised"))]  # fmt: skip
+    key = digest(STEP_FORMAT, version("jetgate"), record["digest"], menu, before, EVENT_FORMAT, SAMPLE_FORMAT)
+    step(chain.folder, "rates", key, [path, chain.folder / rate_report.MENU], judge)
+    return rate_report.requirements_in(path)
+
+
 # -------------------------------------------------------------------------------------------------------------- verdict
 
 
 def conclude(
     chain: Chain, sample: FeatureDataset, emulation: EmulationResult, mutation: Mapping[str, Any] | None,
-    performance: Mapping[str, Any], bench: Requirement,
+    performance: Mapping[str, Any], further: tuple[Requirement, ...],
 ) -> Verdict:  # fmt: skip
     """Hold everything to what is required, and write it down: the verdict, what it came from, and the page that shows it."""
     from firmware.budget import judge
@@ -548,7 +577,7 @@ def conclude(
     project = open_project(chain, firmware)
     reports = latest(project, emulation.timing)
     shown = () if chain.target.budget.estimate else (estimate_requirement(project),)
-    told = (bench, *shown, *judge(chain.target, reports))
+    told = (*further, *shown, *judge(chain.target, reports))
     verdict = Verdict(
         requirements=requirements(chain.recipe, sample, emulation, mutation, performance, firmware["clipped"], told),
         synthetic=sample.origin.synthetic,
@@ -565,7 +594,7 @@ def _provenance(chain: Chain, firmware: Mapping[str, Any]) -> dict[str, Any]:
         name: read_json(folder / "steps" / f"{name}.json")
         for folder, names in (
             (chain.model_folder, ("features", *(one.stem for one in _trained_records(chain)))),
-            (chain.folder, ("emulation", "mutation", "testbench", "open")),
+            (chain.folder, ("emulation", "mutation", "testbench", "open", "rates")),
         )
         for name in names
         if (folder / "steps" / f"{name}.json").is_file()

@@ -288,15 +288,24 @@ def compare(
 @app.command()
 def rates(
     run_folder: RunFolder,
-    menu: Annotated[str, typer.Option("--menu", help="A packaged menu (level1) or the path of a YAML file.")] = "level1",
+    menu: Annotated[
+        str | None, typer.Option("--menu", help="A packaged menu or the path of a YAML file; the recipe's if not given.")
+    ] = None,
+    zero_bias: Annotated[
+        str | None,
+        typer.Option("--zero-bias", help="YAML file: where crossings of the detector itself are, in place of simulated ones."),
+    ] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a dask scheduler, with --zero-bias.")] = None,
     workers: Workers = CORES, set_: Set = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
-    """Rates in kHz, integer thresholds, efficiencies and stability of a detector of anomalies under a menu."""
+    """Rates in kHz, integer thresholds, efficiencies and stability under a menu; of jets of one window, their background."""
     from trigger.app.console import Reporter, overall_line, verdict_table
-    from trigger.app.rates import rates as rates_of
-    from trigger.decision.menu import load_menu
+    from trigger.app.rate_report import menu_of, rates_of_run
 
-    found = rates_of(run_folder, load_menu(menu, tuple(set_ or ())), workers, Reporter())
+    if zero_bias is None:
+        _refuse({"--scheduler": scheduler}, "only with --zero-bias")
+    asked = menu_of(run_folder, menu, tuple(set_ or ()))
+    found = rates_of_run(run_folder, asked, workers, Reporter(), zero_bias, scheduler)
     if as_json:
         _print_json({"folder": str(run_folder), **found.summary()})
     else:
@@ -438,6 +447,15 @@ def targets(
 ) -> int:
     """The packaged targets."""
     return _packaged("firmware", "targets", copy, as_json)
+
+
+@app.command()
+def menus(
+    copy: Annotated[str | None, typer.Option(help="Copy this one into the current folder, to be changed.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """The packaged menus."""
+    return _packaged("trigger", "decision/menus", copy, as_json)
 
 
 @app.command()

@@ -1,326 +1,325 @@
-"""What the trigger will do with a detector of anomalies: rates, thresholds on integers, and what they cost.
+"""What the trigger will do with a firmware: rates, thresholds on integers, efficiencies, what quantisation costs, stability.
 
-Crossings of a sample of their own, which no network was trained on, go through the firmware's C++; thresholds are codes of
-its output. Minimum bias is stitched with crossings that hold one collision of QCD jets of a slice of pTHat.
+Detectors of anomalies are judged on simulated crossings, taggers of Level-1 jets on inclusive collisions, both with scores of
+the firmware's own C++; thresholds are codes of its outputs. A tagger of other jets has no rate: it is judged by its background
+at fixed efficiencies (`trigger/app/tagger_points.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from trigger.app.chain import network_inputs
+from trigger.app import event_rates
 from trigger.app.console import Reporter, start_keras
-from trigger.app.finished import PLOTS, FinishedRun
-from trigger.app.page import write_page
-from trigger.app.rate_tables import draw_rates, rate_tables
-from trigger.app.sections import RATES
-from trigger.config import dump
-from trigger.data.events import MET, OBJECTS, REGION_BITS, SUMS, EventDataset, read_events
-from trigger.data.generate_events import EventData, folds, generate_events
-from trigger.decision.acceptance import efficiency
+from trigger.app.scored import FLOAT, QUANTISED, Disturbed, FirmwareScore, Scored, Subject, of
+from trigger.data.generate_events import EventData
+from trigger.data.level1_jets import Level1JetData
+from trigger.decision.acceptance import Efficiency, TurnOn, efficiency, turn_on
 from trigger.decision.cost import Cost, cost
-from trigger.decision.menu import Menu, Seed, menu_rates
+from trigger.decision.efficiency import Estimate
+from trigger.decision.menu import Menu, MenuRates, Seed, menu_rates
 from trigger.decision.rates import Crossings
-from trigger.decision.sharing import Shared, shared_out
+from trigger.decision.sharing import Shared, gain, shared_out
+from trigger.decision.stability import (
+    PileupBin,
+    Stability,
+    against_pileup,
+    efficiency_change,
+    pileup_edges,
+    rate_change,
+)
 from trigger.decision.thresholds import RateCurve, Threshold, rate_curve
 from trigger.errors import InputError
-from trigger.files import write_json, write_text
-from trigger.fixed_point import Codes
-from trigger.inputs.objects import single_counts
-from trigger.verdict import Requirement, Verdict, at_most, not_measured
+from trigger.verdict import Requirement, Verdict, at_least, at_most, not_measured
 
-if TYPE_CHECKING:
-    from firmware.project import FirmwareProject
-
-NETWORK, FLOAT, QUANTISED = "network", "float", "quantised"
 OTHER_SEED = 1_000_003
 """Added to the recipe's seed: crossings that rates are counted from are not those that the network learnt from."""
-SHIFTS = {"energy scale +3 %": 1.03, "energy scale -3 %": 0.97}
-SMEARING = 0.05
-Scores = Mapping[str, NDArray[Any]]
+CURVE_POINTS = 500
+"""Points of a rate curve that are written down, evenly in its logarithm."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One score of the firmware at every target rate.
+
+    Attributes:
+        score: The score.
+        curve: Rate for every code.
+        thresholds: For each target rate.
+        costs: For each target rate what the firmware's integers cost against the float network; `None` where not resolved.
+        quantised: The same of the quantised network in floating point, which tells conversion from quantisation.
+        efficiencies: For each target rate the efficiency of each signal; empty where there is no threshold.
+        turn_ons: For each target rate the efficiency of each signal against the offline quantity.
+        stability: At the last resolved threshold what each disturbance does.
+        pileup: There, rate and efficiencies in bins of pileup; empty where there is none.
+    """
+
+    score: FirmwareScore
+    curve: RateCurve
+    thresholds: tuple[Threshold, ...]
+    costs: tuple[Cost | None, ...]
+    quantised: tuple[Cost | None, ...]
+    efficiencies: tuple[dict[str, Efficiency], ...]
+    turn_ons: tuple[dict[str, TurnOn], ...]
+    stability: dict[str, Stability]
+    pileup: tuple[PileupBin, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """As JSON would hold it; numbers that are infinite or not known become `None`."""
+        points = zip(self.thresholds, self.costs, self.quantised, self.efficiencies, self.turn_ons, strict=True)
+        return {
+            "output": self.score.output,
+            "against": list(self.score.against),
+            "curve": self.curve.thinned(CURVE_POINTS).summary(),
+            "thresholds": [
+                {
+                    **threshold.summary(),
+                    "quantisation": None if firmware is None else firmware.summary(),
+                    "quantised_network": None if network is None else network.summary(),
+                    "efficiency": {name: one.summary() for name, one in signals.items()},
+                    "turn_on": {name: one.summary() for name, one in turned.items()},
+                }
+                for threshold, firmware, network, signals, turned in points
+            ],
+            "stability": {name: one.summary() for name, one in self.stability.items()},
+            "pileup": [one.summary() for one in self.pileup],
+        }
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What is known of a detector's rates.
+    """What is known of a firmware's rates.
 
     Attributes:
-        run: The run.
         menu: What was asked.
-        crossings: Background, stitched.
-        signals: Scores of each signal.
-        curve: Rate for every code of the firmware's score.
-        thresholds: For each target rate.
-        costs: For each target rate what the firmware's integers cost against the float network.
-        seeds: Rates of the menu's own seeds, and of the network beside them.
+        sample: Background and signals with all scores.
+        judged: Each score of the firmware.
+        seeds: Rates of the menu's own seeds, and of the firmware's scores beside them.
         alone: The menu's rate shared out among its seeds alone.
-        beside: The same with the network as one more seed.
-        stability: Rate at the last resolved threshold, relative to what it is undisturbed, by what is disturbed.
-        verdict: What is required of it.
+        beside: The same with the firmware's scores as further seeds.
+        verdict: What is required.
     """
 
-    run: FinishedRun
     menu: Menu
-    crossings: Crossings
-    signals: dict[str, Scores]
-    curve: RateCurve
-    thresholds: tuple[Threshold, ...]
-    costs: tuple[Cost | None, ...]
-    seeds: dict[str, Any]
+    sample: Scored
+    judged: tuple[Judged, ...]
+    seeds: MenuRates
     alone: Shared | None
     beside: Shared | None
-    stability: dict[str, float]
     verdict: Verdict
+
+    @property
+    def gain(self) -> dict[str, Estimate]:
+        """Efficiency of each signal that the firmware adds to the menu at the same total rate."""
+        return {} if self.alone is None or self.beside is None else gain(self.alone, self.beside)
 
     def summary(self) -> dict[str, Any]:
         """As `rates.json` holds it."""
+        shared = (("alone", self.alone), ("beside", self.beside))
         return {
             "menu": self.menu.model_dump(mode="json"),
-            "sample": self.crossings.summary(),
-            "curve": self.curve.summary(),
-            "thresholds": [
-                {
-                    **one.summary(),
-                    "efficiency": {} if one.code is None else {
-                        name: efficiency(scores[NETWORK], one.code).summary() for name, scores in self.signals.items()
-                    },
-                }
-                for one in self.thresholds
-            ],
-            "quantisation": [None if one is None else one.summary() for one in self.costs],
-            "seeds": self.seeds,
-            "shared_out": {
-                name: None if one is None else one.summary() for name, one in (("alone", self.alone), ("beside", self.beside))
-            },
-            "stability": self.stability,
+            "sample": {**self.sample.crossings.summary(), "notes": list(self.sample.notes)},
+            "scores": {one.score.name: one.summary() for one in self.judged},
+            "seeds": self.seeds.summary(),
+            "shared_out": {name: None if one is None else one.summary() for name, one in shared},
+            "gain": {name: one.summary() for name, one in self.gain.items()},
             "verdict": self.verdict.model_dump(mode="json"),
-        }  # fmt: skip
+        }
 
 
-def rates(folder: Path, menu: Menu, workers: int, report: Reporter) -> Rates:
-    """Rates of a finished run under a menu; `rates.json`, `menu.yaml` and the page in its folder say them.
+def has_rates(subject: Subject) -> bool:
+    """Whether there is a sample of collisions as they come for what the firmware decides."""
+    recipe = subject.recipe
+    detector = isinstance(recipe.data, EventData) and recipe.network.task == "anomaly"
+    return detector or (isinstance(recipe.data, Level1JetData) and recipe.network.task == "classification")
+
+
+def rates(subject: Subject, menu: Menu, workers: int, report: Reporter, sample: Scored | None = None) -> Rates:
+    """Rates of a firmware under a menu.
 
     Args:
-        folder: A finished run of a detector of anomalies on simulated crossings.
+        subject: The firmware; without a sample `has_rates` of it has to be true.
         menu: Rates that are asked for, other seeds, and how large the sample is.
         workers: Processes and threads.
         report: Told of progress.
+        sample: Somebody's own crossings; simulated ones where not given.
 
     Raises:
-        InputError: The run is of another kind, the firmware was edited since, or the menu names an unknown score.
+        InputError: The firmware was edited since its conversion, or the menu names an unknown score or signal.
     """
-    run = FinishedRun.open(folder)
-    data = _data(run, menu)
-    run.project.require_unedited()
-    with report.progress("collisions") as progress:
-        path = generate_events(
-            data, run.recipe.seed + OTHER_SEED, run.out / "runs" / "data", workers=workers, progress=progress
-        )
+    subject.project.require_unedited()
     start_keras()
-    events = read_events(path)
-    report.say("scores of every crossing")
-    scores = _scores(run, events, workers)
-    names = events.class_names
-    is_signal = np.isin(events.labels, [names.index(name) for name in data.signals])
-    crossings = _crossings(events, ~is_signal, scores, data, run.recipe.seed + OTHER_SEED, menu.total_hz)
-    signals: dict[str, Scores] = {
-        name: {which: one[events.labels == names.index(name)] for which, one in scores.items()} for name in data.signals
-    }
-    port = run.project.manifest.outputs.fixed_point
-    curve = rate_curve(crossings, NETWORK, port.max_code)
-    report.say("thresholds and the menu")
-    thresholds = tuple(curve.threshold_for(1e3 * khz) for khz in menu.rates_khz)
-    costs = tuple(
-        cost(crossings, signals, FLOAT, NETWORK, one.target_hz, run.recipe.seed, port.step) if one.resolved else None
-        for one in thresholds
-    )
-    network = Seed(name=NETWORK, score=NETWORK, rate_khz=menu.rates_khz[0])
-    alone, beside = _shared(crossings, signals, menu, network, run.recipe.seed)
+    sample = sample or _sample(subject, menu, workers, report)
+    _check_names(menu, sample)
+    report.say("thresholds, efficiencies, the cost of quantisation")
+    curves = [rate_curve(sample.crossings, score.name, score.max_code) for score in sample.scores]
+    thresholds = [tuple(curve.threshold_for(1e3 * khz) for khz in menu.rates_khz) for curve in curves]
     report.say("stability")
-    stability = _stability(run, events, ~is_signal, crossings, thresholds, workers)
-    stability |= _against_pileup(crossings, events.collisions, ~is_signal, thresholds)
-    found = Rates(
-        run, menu, crossings, signals, curve, thresholds, costs,
-        menu_rates(crossings, (*menu.seeds, network)).summary(), alone, beside, stability,
-        Verdict(requirements=_requirements(menu, thresholds, costs, stability), synthetic=False),
+    stability = _stability(sample, thresholds)
+    judged = tuple(
+        _judged(subject, sample, score, curve, own, stability[score.name])
+        for score, curve, own in zip(sample.scores, curves, thresholds, strict=True)
+    )
+    report.say("the menu")
+    ours = tuple(Seed(name=score.name, score=score.name, rate_khz=menu.rates_khz[0]) for score in sample.scores)
+    alone = beside = None
+    if menu.total_khz is not None:
+        about = (1e3 * menu.total_khz, subject.recipe.seed)
+        alone = shared_out(sample.crossings, sample.signals, menu.seeds, *about)
+        beside = shared_out(sample.crossings, sample.signals, (*menu.seeds, *ours), *about)
+    return Rates(
+        menu, sample, judged, menu_rates(sample.crossings, (*menu.seeds, *ours)), alone, beside,
+        Verdict(requirements=requirements(menu, judged, bool(sample.disturbed))),
     )  # fmt: skip
-    figures = draw_rates(found, run.folder / PLOTS)
-    tables = [one.model_dump(mode="json") for one in rate_tables(found)]
-    write_text(run.folder / "menu.yaml", dump(menu))
-    write_json(run.folder / RATES, {"tables": tables, "figures": list(figures), **found.summary()})
-    write_page(folder)
-    return found
 
 
-def _data(run: FinishedRun, menu: Menu) -> EventData:
-    data, wanted = run.recipe.data, menu.sample
-    if not isinstance(data, EventData) or run.recipe.network.task != "anomaly":
-        raise InputError(
-            f"{run.folder}: a {run.recipe.network.task} of data {data.kind!r}; rates in kHz are counted from crossings, of a "
-            "detector on data of kind 'events'"
+def _sample(subject: Subject, menu: Menu, workers: int, report: Reporter) -> Scored:
+    """The crossings or collisions that rates of this firmware are counted from."""
+    recipe, wanted = subject.recipe, menu.sample
+    seed = recipe.seed + OTHER_SEED
+    if isinstance(recipe.data, EventData):
+        return event_rates.scored(
+            subject, event_rates.sample_of(recipe.data, wanted), wanted.faulty, menu.total_hz, seed, workers, report
         )
-    return EventData.model_validate({
-        **data.model_dump(), "crossings": wanted.crossings, "pool": wanted.pool, "slices_gev": wanted.slices_gev,
-        "crossings_per_slice": wanted.crossings_per_slice, "events_per_signal": wanted.events_per_signal,
-        "pileup": data.pileup if wanted.pileup is None else wanted.pileup,
+    assert isinstance(recipe.data, Level1JetData)
+    if menu.jets is None:
+        raise InputError(
+            f"menu {menu.name!r} does not say which classes of jets are tagged; add 'jets: {{tagged: [...], against: [...], "
+            f"pt_gev: 60}}' of {', '.join(recipe.class_names)}, as the packaged menu 'level1_jets' does"
+        )
+    from trigger.app import jet_rates
+    from trigger.data.level1_collisions import Level1Collisions
+
+    data = Level1Collisions.model_validate({
+        "jets": recipe.data, "slices_gev": wanted.slices_gev, "collisions_per_slice": wanted.crossings_per_slice,
+        "signals": wanted.signals, "collisions_per_signal": wanted.events_per_signal,
+        "pt_gev": menu.jets.pt_gev * jet_rates.LOWEST,
     })  # fmt: skip
-
-
-def _scores(run: FinishedRun, events: EventDataset, workers: int) -> dict[str, NDArray[Any]]:
-    """The firmware's codes, both networks' values, and the counts of single objects, of every event."""
-    from models.trained import TrainedModel
-    from models.training import logits
-
-    seen: Any = run.recipe.inputs
-    table = seen.table(events, workers)
-    found: dict[str, NDArray[Any]] = {
-        NETWORK: _firmware(run.project, run.project.contract.codes(table.values), workers)
-    }
-    for which in (QUANTISED, FLOAT):
-        trained = TrainedModel.load(run.models / which)
-        given = network_inputs(trained.contract, table, which == QUANTISED)
-        found[which] = logits(trained.network, given)[:, 0]
-    return found | single_counts(events)
-
-
-def _firmware(project: FirmwareProject, codes: Codes, workers: int) -> Codes:
-    """Output codes of the compiled C++, shape `(events,)`."""
-    from firmware.engines import cpp
-
-    return cpp.run(project, codes, workers)[:, 0]
-
-
-def _crossings(
-    events: EventDataset, rows: NDArray[np.bool_], scores: Scores, data: EventData, seed: int, total_hz: float
-) -> Crossings:
-    """The background, each crossing with the rate that it stands for."""
-    assert events.source is not None
-    hz = events.weights[rows] * (total_hz / data.crossings)  # the weights of stitched crossings sum up to these
-    return Crossings(
-        {name: one[rows] for name, one in scores.items()}, hz, events.source[rows], folds(events.events[rows], seed)
+    pileup = recipe.data.pileup if wanted.pileup is None else wanted.pileup
+    return jet_rates.scored(
+        subject,
+        data,
+        menu.jets.tagged,
+        menu.jets.against,
+        menu.jets.pt_gev,
+        menu.total_hz,
+        pileup,
+        seed,
+        workers,
+        report,
     )
 
 
-def _shared(
-    crossings: Crossings, signals: Mapping[str, Scores], menu: Menu, network: Seed, seed: int
-) -> tuple[Shared | None, Shared | None]:
-    """The menu's total rate shared out without and with the network."""
-    if menu.total_khz is None:
-        return None, None
-    total_hz = 1e3 * menu.total_khz
-    return (
-        shared_out(crossings, signals, menu.seeds, total_hz, seed),
-        shared_out(crossings, signals, (*menu.seeds, network), total_hz, seed),
-    )
+def _check_names(menu: Menu, sample: Scored) -> None:
+    """Refuse names that nothing has, now and not after minutes."""
+    for one in menu.seeds:
+        sample.crossings.codes(one.score)
+    unknown = [name for name in menu.limits.efficiency if name not in sample.signals]
+    if unknown:
+        raise InputError(
+            f"menu {menu.name!r}: limits.efficiency names {unknown[0]!r}; there are {', '.join(sample.signals)}"
+        )
+    if taken := {one.name for one in menu.seeds} & {score.name for score in sample.scores}:
+        raise InputError(f"menu {menu.name!r}: seed {taken.pop()!r} has the name of a score of the firmware; rename it")
 
 
-# ------------------------------------------------------------------------------------------------------------ stability
-
-
-def _stability(
-    run: FinishedRun, events: EventDataset, rows: NDArray[np.bool_], crossings: Crossings,
-    thresholds: tuple[Threshold, ...], workers: int,
-) -> dict[str, float]:  # fmt: skip
-    """Rate at the last resolved threshold when the detector is disturbed, relative to the undisturbed one."""
-    known = [one for one in thresholds if one.resolved and one.code is not None and one.rate is not None]
-    if not known:
-        return {}
-    threshold, background = known[-1], events.take(rows)
-    assert threshold.code is not None
-    assert threshold.rate is not None
-    disturbed: dict[str, Callable[[], EventDataset]] = {
-        name: lambda factor=factor: scaled(background, np.full(len(background), factor))  # type: ignore[misc]
-        for name, factor in SHIFTS.items()
-    }
-    generator = np.random.default_rng(run.recipe.seed)
-    disturbed[f"energies smeared by {SMEARING:.0%}"] = lambda: scaled(
-        background, generator.normal(1, SMEARING, len(background)).clip(0.5, 1.5)
-    )
-    if run.recipe.inputs.kind == "regions":
-        disturbed["a dead region"] = lambda: with_region(background, 0)
-        disturbed["a hot region"] = lambda: with_region(background, 2**REGION_BITS // 16)
-    found = {}
-    for name, make in disturbed.items():
-        seen: Any = run.recipe.inputs
-        codes = run.project.contract.codes(seen.table(make(), workers).values)
-        passed = _firmware(run.project, codes, workers) >= threshold.code
-        found[name] = float(crossings.rate_hz[passed].sum() / threshold.rate.hz)
-    return found
-
-
-def _against_pileup(
-    crossings: Crossings,
-    collisions: NDArray[np.int64] | None,
-    rows: NDArray[np.bool_],
-    thresholds: tuple[Threshold, ...],
-) -> dict[str, float]:
-    """Share of crossings of little and of much pileup that is accepted, over the share of all, at the last threshold."""
+def _last_resolved(thresholds: tuple[Threshold, ...]) -> Threshold | None:
+    """The one of the largest rate that is resolved."""
     known = [one for one in thresholds if one.resolved and one.code is not None]
-    if not known or collisions is None:
-        return {}
-    code = known[-1].code
-    assert code is not None
-    number, passed = collisions[rows], crossings.codes(NETWORK) >= code
-    middle = np.median(number)
-    whole = crossings.rate_hz[passed].sum() / crossings.total_hz
-    found = {}
-    for name, part in (
-        (f"pileup below {middle:g}", number < middle),
-        (f"pileup of {middle:g} and more", number >= middle),
-    ):
-        if part.any():
-            found[name] = float(crossings.rate_hz[passed & part].sum() / crossings.rate_hz[part].sum() / whole)
+    return max(known, key=lambda one: one.target_hz, default=None)
+
+
+def _stability(sample: Scored, thresholds: list[tuple[Threshold, ...]]) -> dict[str, dict[str, Stability]]:
+    """For each score what each disturbance does at its last resolved threshold; each sample is made once and let go."""
+    found: dict[str, dict[str, Stability]] = {score.name: {} for score in sample.scores}
+    working = {score.name: _last_resolved(own) for score, own in zip(sample.scores, thresholds, strict=True)}
+    if not any(working.values()):
+        return found
+    for name, make in sample.disturbed.items():
+        disturbed = make()
+        for score, one in working.items():
+            if one is not None and one.code is not None:
+                found[score][name] = _one_disturbance(disturbed, score, one.code)
     return found
 
 
-def scaled(events: EventDataset, factor: NDArray[np.float64]) -> EventDataset:
-    """The events with all transverse energies multiplied, each event's by its own factor, and rounded to hardware steps.
-
-    Muons are not of the calorimeter and stay as they are; missing energy keeps its direction.
-    """
-
-    def turned(counts: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
-        by_event = factor.reshape(-1, *[1] * (counts.ndim - 1))
-        changed: NDArray[np.int64] = np.minimum(np.rint(counts * by_event), 2**bits - 1).astype(np.int64)
-        return changed
-
-    columns = {}
-    for name in ("egammas", "jets"):
-        table = getattr(events, name).copy()
-        pt = turned(table[:, :, 0], OBJECTS[name][0].pt_bits)
-        table[pt == 0] = 0
-        table[:, :, 0] = pt
-        columns[name] = table
-    met = np.stack([turned(events.met[:, 0], MET.pt_bits), events.met[:, 1]], axis=1)
-    regions = None if events.regions is None else turned(events.regions, REGION_BITS)
-    return replace(events, **columns, met=met, sums=turned(events.sums, SUMS.pt_bits), regions=regions)
+def _one_disturbance(disturbed: Disturbed, score: str, code: int) -> Stability:
+    return Stability(
+        rate_change(disturbed.before, disturbed.after, score, code),
+        {
+            signal: efficiency_change(disturbed.signals_before[signal][score] >= code, after[score] >= code)
+            for signal, after in disturbed.signals_after.items()
+        },
+    )
 
 
-def with_region(events: EventDataset, counts: int) -> EventDataset:
-    """The events with one central region of the calorimeter that always reads the same."""
-    if events.regions is None:
-        raise InputError("these events have no calorimeter regions")
-    regions = events.regions.copy()
-    regions[:, regions.shape[1] // 2, regions.shape[2] // 2] = counts
-    return replace(events, regions=regions)
+def _judged(
+    subject: Subject, sample: Scored, score: FirmwareScore, curve: RateCurve, thresholds: tuple[Threshold, ...],
+    stability: dict[str, Stability],
+) -> Judged:  # fmt: skip
+    seed, crossings, signals = subject.recipe.seed, sample.crossings, sample.signals
+    costs: dict[str, list[Cost | None]] = {
+        other: [
+            cost(crossings, signals, of(score.name, FLOAT), other, one.target_hz, seed, score.step)
+            if one.resolved
+            else None
+            for one in thresholds
+        ]
+        for other in (score.name, of(score.name, QUANTISED))
+    }
+    known = [one.code if one.resolved else None for one in thresholds]
+    working = _last_resolved(thresholds)
+    return Judged(
+        score, curve, thresholds, tuple(costs[score.name]), tuple(costs[of(score.name, QUANTISED)]),
+        tuple({} if code is None else {name: efficiency(one[score.name], code) for name, one in signals.items()}
+              for code in known),
+        tuple({} if code is None else {
+            name: turn_on(signals[name][score.name] >= code, quantity, sample.offline_edges)
+            for name, quantity in sample.offline.items()
+        } for code in known),
+        stability, () if working is None or working.code is None else _against_pileup(sample, score, working.code),
+    )  # fmt: skip
+
+
+def _against_pileup(sample: Scored, score: FirmwareScore, code: int) -> tuple[PileupBin, ...]:
+    if sample.pileup is None:
+        return ()
+    crossings: Crossings = sample.crossings
+    return against_pileup(
+        crossings, sample.pileup, crossings.codes(score.name) >= code, pileup_edges(sample.pileup, crossings.rate_hz),
+        {name: (sample.signal_pileup[name], one[score.name] >= code) for name, one in sample.signals.items()},
+    )  # fmt: skip
 
 
 # -------------------------------------------------------------------------------------------------------------- verdict
 
 
-def _requirements(
-    menu: Menu, thresholds: tuple[Threshold, ...], costs: tuple[Cost | None, ...], stability: Mapping[str, float]
-) -> tuple[Requirement, ...]:
+def requirements(menu: Menu, judged: tuple[Judged, ...], disturbed: bool) -> tuple[Requirement, ...]:
+    """What is required of each score.
+
+    Args:
+        menu: Has the limits.
+        judged: The scores.
+        disturbed: Whether the sample could be disturbed; nothing is required of stability else.
+    """
+    return tuple(
+        requirement
+        for one in judged
+        for requirement in (*_at_rates(menu, one), *_efficient(menu, one), *_stable(menu, one, disturbed))
+    )
+
+
+def _called(one: Judged, what: str) -> str:
+    """Name of a requirement's subject; a detector has one score, which needs no name."""
+    return what if one.score.name == event_rates.NETWORK else f"{one.score.name}_{what}"
+
+
+def _at_rates(menu: Menu, one: Judged) -> list[Requirement]:
     found = []
-    for threshold, one in zip(thresholds, costs, strict=True):
+    for threshold, costs in zip(one.thresholds, one.costs, strict=True):
         khz = threshold.target_hz / 1e3
-        name, limit = f"rate:{khz:g}_khz", f"<= {khz:g}"
+        name, limit = f"rate:{_called(one, f'{khz:g}_khz')}", f"<= {khz:g}"
         if not threshold.resolved or threshold.rate is None:
             found.append(not_measured(name, limit, required=True, note=threshold.note))
             continue
@@ -331,27 +330,77 @@ def _requirements(
             f"collisions, {rate.effective_events:.0f} effective; one code is {threshold.step_khz or 0:.3g} kHz"
         )
         found.append(at_most(name, rate.hz / 1e3, khz, required=True, uncertainty=rate.uncertainty / 1e3, note=note))
-        if one is not None:
-            change = one.rate_change_hz
-            losses = ", ".join(
-                f"{signal} {part.loss.value:+.3f} +- {part.loss.uncertainty:.3f}"
-                for signal, part in one.signals.items()
-            )
-            worst = max(one.signals.values(), key=lambda part: part.loss.value).loss
-            found.append(
-                at_most(
-                    f"quantisation:efficiency_at_{khz:g}_khz", worst.value, menu.limits.efficiency_loss, required=True,
-                    uncertainty=worst.uncertainty,
-                    note=f"largest loss of a signal against the float network at the same rate; {losses}; at the same threshold "
-                    f"the rate changes by {change.value / 1e3:+.3g} +- {change.uncertainty / 1e3:.2g} kHz",
-                )
-            )  # fmt: skip
-    name, limit = "stability:rate", f"<= {menu.limits.rate_change:g}"
-    disturbed = {what: value for what, value in stability.items() if not what.startswith("pileup")}
+        if costs is not None:
+            found.append(_quantisation(menu, one, khz, costs))
+    return found
+
+
+def _quantisation(menu: Menu, one: Judged, khz: float, costs: Cost) -> Requirement:
+    change = costs.rate_change_hz
+    losses = ", ".join(
+        f"{signal} {part.loss.value:+.3f} +- {part.loss.uncertainty:.3f}" for signal, part in costs.signals.items()
+    )
+    worst = max(costs.signals.values(), key=lambda part: part.loss.value).loss
+    return at_most(
+        f"quantisation:{_called(one, f'efficiency_at_{khz:g}_khz')}", worst.value, menu.limits.efficiency_loss, required=True,
+        uncertainty=worst.uncertainty,
+        note=f"largest loss of a signal against the float network at the same rate; {losses}; at the same threshold the rate "
+        f"changes by {change.value / 1e3:+.3g} +- {change.uncertainty / 1e3:.2g} kHz",
+    )  # fmt: skip
+
+
+def _efficient(menu: Menu, one: Judged) -> list[Requirement]:
+    """Efficiencies at the largest rate: those with a limit are required, the best one is shown."""
+    khz = max(menu.rates_khz)
+    at = menu.rates_khz.index(khz)
+    efficiencies, wanted = one.efficiencies[at], menu.limits.efficiency
+    if not efficiencies:
+        note = one.thresholds[at].note
+        return [
+            not_measured(f"efficiency:{_called(one, name)}", f">= {least:g}", required=True, note=note)
+            for name, least in wanted.items()
+        ]
+    found = []
+    for name in wanted or (max(efficiencies, key=lambda name: efficiencies[name].value),):
+        value = efficiencies[name]
+        low, high = value.interval_68
+        found.append(
+            at_least(f"efficiency:{_called(one, name)}", value.value, wanted.get(name, 0.0), required=name in wanted,
+                     uncertainty=(high - low) / 2, note=f"of {name} at {khz:g} kHz")
+        )  # fmt: skip
+    return found
+
+
+def _stable(menu: Menu, one: Judged, disturbed: bool) -> list[Requirement]:
+    """The largest changes of rate and efficiency under any disturbance."""
+    limits = menu.limits
     if not disturbed:
+        return []
+    rate, lost = f"stability:{_called(one, 'rate')}", f"stability:{_called(one, 'efficiency')}"
+    if not one.stability:
         note = "no threshold is resolved"
-        return (*found, not_measured(name, limit, required=True, note=note))
-    told = ", ".join(f"{what} x{value:.2f}" for what, value in stability.items())
-    largest = max(abs(value - 1) for value in disturbed.values())
-    return (*found, at_most(name, largest, menu.limits.rate_change, required=True,
-                            note=f"largest relative change of the rate; {told}"))  # fmt: skip
+        return [
+            not_measured(rate, f"<= {limits.rate_change:g}", required=True, note=note),
+            not_measured(lost, f"<= {limits.efficiency_change:g}", required=True, note=note),
+        ]
+    working = _last_resolved(one.thresholds)
+    assert working is not None
+    at = f"at {working.target_hz / 1e3:g} kHz"
+    told = ", ".join(f"{name} x{part.rate.value:.2f}" for name, part in one.stability.items())
+    worst = max((part.rate for part in one.stability.values()), key=lambda each: abs(each.value - 1))
+    found = [
+        at_most(rate, abs(worst.value - 1), limits.rate_change, required=True, uncertainty=worst.uncertainty,
+                note=f"largest relative change of the rate {at}; {told}")
+    ]  # fmt: skip
+    changes = [
+        (abs(change.value), change.uncertainty, signal, name)
+        for name, part in one.stability.items()
+        for signal, change in part.signals.items()
+    ]
+    if changes:
+        value, uncertainty, signal, name = max(changes)
+        found.append(
+            at_most(lost, value, limits.efficiency_change, required=True, uncertainty=uncertainty,
+                    note=f"largest change of an efficiency {at}: {signal}, {name}")
+        )  # fmt: skip
+    return found

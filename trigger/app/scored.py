@@ -1,4 +1,4 @@
-"""What a trigger computes of a sample: the firmware's scores beside the networks' own, of background, signals and disturbances."""
+"""What a trigger computes of a sample: the firmware's scores, the networks' own beside them, and what they are when disturbed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from trigger.data.jets import FeatureDataset
 from trigger.decision.rates import Array, Crossings, Scores
+from trigger.fixed_point import Codes
 
 if TYPE_CHECKING:
     from firmware.project import FirmwareProject
@@ -42,7 +44,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Cut:
+class FirmwareScore:
     """A score of the firmware: one of its outputs, or how far that is above others.
 
     Attributes:
@@ -82,22 +84,33 @@ class Scored:
     """A sample with everything that a trigger computes of it.
 
     Attributes:
-        crossings: Background. Its scores are the codes of every cut, `of(name, FLOAT)` and `of(name, QUANTISED)` in values
+        crossings: Background. Its scores are the codes of each of `scores`, `of(name, FLOAT)` and `of(name, QUANTISED)` in values
             of the same unit, and counts of single objects.
         signals: For each signal the same scores, shape `(events,)` each.
-        cuts: The firmware's scores that are judged.
+        scores: The firmware's scores that are judged.
         offline: For each signal an offline quantity in GeV, shape `(events,)`.
         offline_label: What it is, for an axis.
+        offline_edges: Edges of bins of it.
         pileup: Number of pileup collisions in each background crossing; `None` where there is none.
+        signal_pileup: The same of each signal.
         disturbed: For each disturbance, by its name, what makes it; made one after the other, for they are large.
         notes: What a reader needs to judge the sample.
     """
 
     crossings: Crossings
     signals: dict[str, dict[str, Scores]]
-    cuts: tuple[Cut, ...]
+    scores: tuple[FirmwareScore, ...]
     offline: dict[str, Array]
     offline_label: str
+    offline_edges: tuple[float, ...] = (0.0, 30.0, 50.0, 75.0, 100.0, 150.0, 200.0, 300.0, 500.0)
     pileup: NDArray[Any] | None = None
+    signal_pileup: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     disturbed: Mapping[str, Callable[[], Disturbed]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+def firmware_codes(subject: Subject, table: FeatureDataset, workers: int) -> Codes:
+    """Output codes of the compiled C++ for what the network sees, shape `(rows, outputs)`."""
+    from firmware.engines import cpp
+
+    return cpp.run(subject.project, subject.project.contract.codes(table.values), workers)

@@ -44,7 +44,7 @@ class Rates(BaseModel):
     """What `rates.json` must hold to be shown; what else it holds is left alone."""
 
     tables: tuple[Table, ...] = ()
-    figures: tuple[str, ...] = ()
+    figures: dict[str, str] = {}  # file to caption
 
 
 def sections(run: FinishedRun, reports: Mapping[str, SynthesisReport]) -> tuple[Section, ...]:
@@ -358,7 +358,7 @@ def _read_rates(run: FinishedRun) -> Rates | None:
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:3])
         raise InputError(
-            f"{path}: 'tables' of title, columns, rows, note and 'figures' in plots/ would be right; {faults}"
+            f"{path}: 'tables' of title, columns, rows, note and 'figures' in plots/ with captions would be right; {faults}"
         ) from error
     ragged = [one.title for one in rates.tables if any(len(row) != len(one.columns or row) for row in one.rows)]
     if ragged:
@@ -424,7 +424,7 @@ def _with_figures(run: FinishedRun, found: Sequence[Section], rates: Rates | Non
     for file in sorted(files, key=lambda name: (order.get(name, len(order)), name)):
         section, caption = CAPTIONS.get(file.removesuffix(".svg"), ("", _spelled(file)))
         if rates is not None and file in rates.figures:
-            section = "rates"
+            section, caption = "rates", rates.figures[file]
         placed.get(section, further).append(Figure(file=file, caption=caption))
     whole = [one.model_copy(update={"figures": tuple(placed[one.name])}) for one in found]
     if further:

@@ -148,6 +148,10 @@ def _packaged(given: object) -> object:
         raise ValueError(str(error)) from error
 
 
+NamedMapping = Annotated[EventMapping, BeforeValidator(_packaged)]
+"""A mapping, or the packaged name or path of one."""
+
+
 class EventRootData(RootFiles):
     """Events from anybody's ROOT files; classes, weights, cuts and event numbers as of jets.
 
@@ -159,7 +163,7 @@ class EventRootData(RootFiles):
     """
 
     kind: Literal["event_root"]
-    mapping: Annotated[EventMapping, BeforeValidator(_packaged)]
+    mapping: NamedMapping
     collisions: str | None = None
     max_events: int | None = Field(default=None, gt=0)
 
@@ -230,21 +234,24 @@ def read_root_events(path: Path) -> EventDataset:
             class_names, origin = tuple(said["class_names"]), Origin(**said["origin"])
         there = branch_names(tree)
         optional = [name for name in ("regions", "collisions", "pool", "source", "slices") if name in there]
+        reals = [name for name in ("offline_gev", "showers") if name in there]
         objects = [f"{name}_{field}" for name in OBJECTS for field in ("pt", "eta", "phi")]
         sums = ["met_pt", "met_phi", "total_et", "total_ht"]
-        names = [*objects, *sums, "label", "weight", "event", *optional]
+        names = [*objects, *sums, "label", "weight", "event", *optional, *reals]
         stored = ak.concatenate(list(chunks(tree, path, names, STEP_SIZE)))
 
     def whole(*branches: str) -> NDArray[np.int64]:
         columns = [ak.to_numpy(stored[branch]).astype(np.int64) for branch in branches]
         return columns[0] if len(columns) == 1 else np.stack(columns, axis=-1)
 
+    columns: dict[str, Any] = {name: whole(f"{name}_pt", f"{name}_eta", f"{name}_phi") for name in OBJECTS}
+    columns |= {name: whole(name) for name in optional if name != "pool"}
+    columns |= {name: ak.to_numpy(stored[name]) for name in reals}
     try:
         return EventDataset(
             met=whole("met_pt", "met_phi"),
             sums=whole("total_et", "total_ht"),
-            **{name: whole(f"{name}_pt", f"{name}_eta", f"{name}_phi") for name in OBJECTS},
-            **{name: whole(name) for name in optional if name != "pool"},
+            **columns,
             pool=ak.values_astype(stored["pool"], np.int64) if "pool" in optional else None,
             labels=whole("label"),
             class_names=class_names,
@@ -269,7 +276,7 @@ def _columns(sample: EventDataset) -> dict[str, Any]:
     columns |= {name: sample.sums[:, at].astype(np.int32) for at, name in enumerate(("total_et", "total_ht"))}
     if sample.regions is not None:
         columns["regions"] = sample.regions.astype(np.int32)
-    for name in ("collisions", "pool", "source", "slices"):
+    for name in ("collisions", "pool", "source", "slices", "offline_gev", "showers"):
         if getattr(sample, name) is not None:
             columns[name] = getattr(sample, name)
     return columns
@@ -331,10 +338,11 @@ def _chunk_events(
     numbers = _numbers(chunk, data.event) if data.event is not None else np.arange(len(chunk)) + entry_offset
     chosen = chunk[keep]
     met, sums = _sums(mapping, chosen)
+    objects: dict[str, Any] = {name: _objects(mapping, name, chosen) for name in OBJECTS}
     return EventDataset(
         met=met,
         sums=sums,
-        **{name: _objects(mapping, name, chosen) for name in OBJECTS},
+        **objects,
         regions=_regions(mapping.regions, chosen) if mapping.regions is not None else None,
         collisions=_whole(data.collisions, _numbers(chosen, data.collisions)) if data.collisions is not None else None,
         labels=labels[keep],

@@ -29,7 +29,7 @@ PT_STEP_GEV = 0.5
 REGIONS = (18, 14)
 """Rows (phi) and columns (eta) of the grid of calorimeter regions, each of 4 x 4 trigger towers."""
 REGION_BITS = 10
-EVENT_FORMAT = 1
+EVENT_FORMAT = 2
 """Part of the digest of every generated sample; raised when the same settings give other events than before."""
 
 
@@ -117,6 +117,10 @@ class EventDataset:
             share one are not independent: whoever bootstraps draws collisions, not events.
         source: Number of the hardest collision of each event, shape `(n,)`; events that share it are hardly independent.
         slices: Number of collisions of each event in each slice of pTHat, shape `(n, slices)`.
+        offline_gev: Scalar sum of pT of the particle-level jets of the event's own hard collision, shape `(n,)`; 0 where it has
+            no hard collision of its own, or no jet.
+        showers: Weights of the variations of the parton shower of the event's own hard collision relative to the nominal one,
+            shape `(n, variations)`; 1 where there is none.
 
     Raises:
         InputError: A shape, type or range is wrong, objects are not ordered, or there is no event.
@@ -137,6 +141,8 @@ class EventDataset:
     pool: Any = None
     source: NDArray[np.int64] | None = None
     slices: NDArray[np.int64] | None = None
+    offline_gev: NDArray[np.float64] | None = None
+    showers: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         import awkward as ak
@@ -149,6 +155,8 @@ class EventDataset:
                             ("slices", (n, 0 if self.slices is None else self.slices.shape[-1])),
                             *((name, (n, count, 3)) for name, (_, count) in OBJECTS.items())):  # fmt: skip
             _check_integers(name, getattr(self, name), shape)
+        _check_reals("offline_gev", self.offline_gev, (n,))
+        _check_reals("showers", self.showers, (n, 0 if self.showers is None else self.showers.shape[-1]))
         if self.labels.min() < 0 or self.labels.max() >= len(self.class_names):
             raise InputError(
                 f"labels run from {self.labels.min()} to {self.labels.max()}, but there are {len(self.class_names)} classes"
@@ -195,13 +203,17 @@ class EventDataset:
         }
 
 
-def concatenate_events(parts: Sequence[EventDataset]) -> EventDataset:
+def concatenate_events(parts: Sequence[EventDataset], every_class: bool = True) -> EventDataset:
     """One sample of several with the same classes, and the first one's origin.
 
-    A column that is missing in one part (regions, collisions, pool) is missing in the whole.
+    A column that is missing in one part (regions, collisions, pool, showers) is missing in the whole.
+
+    Args:
+        parts: The samples.
+        every_class: Whether each class has to have an event.
 
     Raises:
-        InputError: There is no part, classes differ, or a class has no event.
+        InputError: There is no part, classes differ, or a class has no event and has to.
     """
     import awkward as ak
 
@@ -221,7 +233,7 @@ def concatenate_events(parts: Sequence[EventDataset]) -> EventDataset:
         columns["pool"] = None
     whole = replace(parts[0], **columns)
     empty = [name for label, name in enumerate(whole.class_names) if not (whole.labels == label).any()]
-    if empty:
+    if every_class and empty:
         raise InputError(f"class {', '.join(map(repr, empty))} has no events")
     return whole
 
@@ -271,15 +283,29 @@ def read_events(path: Path) -> EventDataset:
     """
     import awkward as ak
 
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            columns = {name: file[name] for name in file.files}
-        said = json.loads(str(columns.pop("said")))
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise InputError(f"{path}: this is not a sample of events: {error}") from error
+    said, columns = _stored(path)
     if "pool" in columns:
         columns["pool"] = ak.unflatten(columns["pool"], columns["collisions"])
     return EventDataset(**columns, class_names=tuple(said["class_names"]), origin=Origin(**said["origin"]))
+
+
+def read_origin(path: Path) -> Origin:
+    """The origin of a sample that `write_events` wrote, without its events.
+
+    Raises:
+        InputError: The file is not one.
+    """
+    return Origin(**_stored(path, columns=False)[0]["origin"])
+
+
+def _stored(path: Path, columns: bool = True) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a file of events says of itself, and its columns, or none of them."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            said = json.loads(str(file["said"]))
+            return said, {name: file[name] for name in file.files if columns and name != "said"}
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise InputError(f"{path}: this is not a sample of events: {error}") from error
 
 
 def _finite(name: str, values: ArrayLike) -> NDArray[np.float64]:
@@ -296,6 +322,22 @@ def _check_integers(name: str, column: NDArray[np.int64] | None, shape: tuple[in
         raise InputError(f"{name} of {shape[0]} events need the shape {shape}, found {column.shape}")
     if column.dtype != np.int64:
         raise InputError(f"{name} are hardware integers (int64), found {column.dtype}")
+
+
+def _check_reals(name: str, column: NDArray[np.float64] | None, shape: tuple[int, ...]) -> None:
+    if column is None:
+        return
+    if column.shape != shape:
+        raise InputError(f"{name} of {shape[0]} events need the shape {shape}, found {column.shape}")
+    if column.dtype != np.float64:
+        raise InputError(f"{name} are real numbers (float64), found {column.dtype}")
+    wrong = ~(np.isfinite(column) & (column >= 0))
+    if wrong.any():
+        where = np.argwhere(wrong)[0]
+        raise InputError(
+            f"{name}: {column[tuple(where)]} in event {where[0]} is not a finite number of 0 or more; "
+            f"{np.count_nonzero(wrong)} are not"
+        )
 
 
 def _check_range(name: str, column: NDArray[np.int64], low: int, high: int | None) -> None:

@@ -10,7 +10,8 @@ grooming. Hard scatterings are generated with a biased pT spectrum, so that the 
 below its edge and ending above; Pythia's compensating weights are kept beside the training weights.
 
 References:
-    Pythia 8.3: arXiv:2203.11601. W' couplings and decay angles: its manual, "New-Gauge-Boson Processes".
+    Pythia 8.3: arXiv:2203.11601. W' couplings and decay angles: its manual, "New-Gauge-Boson Processes". Variations of the
+    parton shower: arXiv:1605.08352, and "Automated Variations of Shower Parameters" in the manual.
 """
 
 from __future__ import annotations
@@ -59,6 +60,23 @@ EMPTY_CHUNKS = 8
 """After so many chunks without a single jet of a class, nobody waits for it any longer."""
 EVENT_NUMBERS_PER_CHUNK = 1_000_000
 MB_TO_PB = 1e9
+SHOWERS: dict[str, str] = {
+    "ISR scale x0.5": "isr:muRfac=0.5",
+    "ISR scale x2": "isr:muRfac=2.0",
+    "FSR scale x0.5": "fsr:muRfac=0.5",
+    "FSR scale x2": "fsr:muRfac=2.0",
+}
+"""Variations of the parton shower: name, and Pythia's text (factor on the renormalisation scale of initial- or final-state
+radiation)."""
+SHOWER_LINES: tuple[str, ...] = (
+    "UncertaintyBands:doVariations = on",
+    # Only emissions off final partons of 2 GeV and more: with softer ones weights scatter by three times their mean.
+    "UncertaintyBands:FSRpTmin2Fac = 16",
+    # A space ends Pythia's name of a variation.
+    "UncertaintyBands:List = {" + ", ".join(f"{name.replace(' ', '_')} {text}" for name, text in SHOWERS.items()) + "}",
+)
+"""Pythia's settings for them. They do not change what events are like, but other random numbers are drawn: with them, a seed
+gives other events than without."""
 
 
 class SimulatedJets(Settings):
@@ -408,11 +426,27 @@ def simulate(chunk: Chunk) -> JetBlock:
     return block
 
 
-def collide(
-    lines: tuple[str, ...], seed: int, name: str, index: int, events: int, acceptance: float
-) -> tuple[Particles, NDArray[np.float64], float]:
-    """Stable visible particles of collisions with these Pythia settings, the pT of each collision's hardest scattering of
-    partons in GeV (pTHat; 0 where Pythia gives none), and the cross-section in pb.
+@dataclass(frozen=True)
+class Collided:
+    """Simulated collisions.
+
+    Attributes:
+        particles: Their stable visible particles; `event` is the index of the collision.
+        scale_gev: The pT of each collision's hardest scattering of partons (pTHat), 0 where Pythia gives none, shape
+            `(events,)`.
+        showers: Weights of `SHOWERS` relative to the nominal shower, 1 where nothing was varied, shape
+            `(events, len(SHOWERS))`.
+        cross_section_pb: The cross-section.
+    """
+
+    particles: Particles
+    scale_gev: NDArray[np.float64]
+    showers: NDArray[np.float64]
+    cross_section_pb: float
+
+
+def collide(lines: tuple[str, ...], seed: int, name: str, index: int, events: int, acceptance: float) -> Collided:
+    """Collisions with these Pythia settings; showers are varied where `SHOWER_LINES` are among them.
 
     Args:
         lines: Settings of Pythia.
@@ -430,7 +464,37 @@ def collide(
     particles = _visible(pythia, _record(batch), acceptance, Vertex.LEADING)
     squared = np.asarray(batch.info.pT2Hat, dtype=np.float64)
     scale = np.sqrt(np.where(np.isfinite(squared) & (squared > 0), squared, 0.0))
-    return particles, scale, float(pythia.infoPython().sigmaGen() * MB_TO_PB)
+    showers = shower_weights(batch) if set(SHOWER_LINES) <= set(lines) else np.ones((events, len(SHOWERS)))
+    return Collided(particles, scale, showers, float(pythia.infoPython().sigmaGen() * MB_TO_PB))
+
+
+def shower_weights(batch: Any) -> NDArray[np.float64]:
+    """Weights of the variations `SHOWERS` of each event, relative to the nominal shower.
+
+    Only the shower off the hardest scattering and its resonances is varied, not that of the other scatterings of a collision
+    (Pythia's default), and of final partons only emissions of 2 GeV and more. Nothing is capped: weights of "FSR scale x0.5"
+    scatter by about their mean.
+
+    Args:
+        batch: Events of a Pythia that was started with `SHOWER_LINES`.
+
+    Returns:
+        Table of shape `(events, len(SHOWERS))`, about 1 on average.
+
+    Raises:
+        InputError: The events have no such weights.
+    """
+    import awkward as ak
+
+    weights = ak.to_numpy(batch.info.weights).astype(np.float64)
+    # The nominal weight, one for each text in the order of the alphabet, and one for each name in the order of the list.
+    expected = 1 + 2 * len(SHOWERS)
+    if weights.shape[1] != expected:
+        raise InputError(
+            f"Pythia gave {weights.shape[1]} weights an event; with the settings of SHOWER_LINES there are {expected}"
+        )
+    relative: NDArray[np.float64] = weights[:, -len(SHOWERS) :] / weights[:, :1]
+    return relative
 
 
 def _seeded(lines: tuple[str, ...], seed: int) -> Any:

@@ -11,6 +11,9 @@ crossing draws from the fold of its event number alone, in which the twentieths 
 are kept apart: what a network trained on is not in the test split. And the sample lists what each crossing drew and which of
 them was the hardest: uncertainties are of a bootstrap over *these*, and slices of pTHat bring in more of them.
 
+A hard collision that was put into a crossing (a signal, or a slice of pTHat) brings its particle-level jets and the weights
+of variations of its parton shower with it. The soft collisions of the pool are not varied, whatever their pTHat.
+
 | signal | process | |
 | --- | --- | --- |
 | A_4l | gg -> A(50) -> Z* Z* -> 4 e, mu | arXiv:2107.02157 |
@@ -29,25 +32,40 @@ matters for the trigger are four soft leptons.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from itertools import pairwise
+from math import ceil
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, model_validator
 
 from trigger.config import Settings
-from trigger.data.events import EVENT_FORMAT, EventDataset, concatenate_events, read_events, write_events
-from trigger.data.generate import Progress, collide
+from trigger.data.detector import Particles
+from trigger.data.events import EVENT_FORMAT, EventDataset, concatenate_events, read_events, read_origin, write_events
+from trigger.data.generate import MB_TO_PB, SHOWER_LINES, SHOWERS, Collided, Progress, collide
 from trigger.data.jets import Origin, Split, split_by_event
-from trigger.data.level1 import ACCEPTANCE, Signals, concatenate_signals, observe, overlay, trigger_objects
+from trigger.data.level1 import (
+    ACCEPTANCE,
+    Fault,
+    Signals,
+    concatenate_signals,
+    observe,
+    overlay,
+    trigger_objects,
+    with_towers,
+)
 from trigger.data.stitching import stitched_rates
 from trigger.digest import SHORT, digest
+from trigger.errors import InputError
 from trigger.files import locked, make_folder, replacing
+from trigger.inputs.clustering import cluster
+from trigger.kinematics import pseudorapidity, transverse_momentum
 from trigger.workers import in_order, workers_of
 
 BACKGROUND = "background"
@@ -59,6 +77,8 @@ EVENT_NUMBERS_PER_CLASS = 1_000_000_000
 SLICE_PREFIX = "qcd_"
 SLICES_FROM_GEV = 20.0
 MIN_BIAS = ("SoftQCD:inelastic = on",)
+OFFLINE_RADIUS, OFFLINE_JET_GEV, OFFLINE_ETA = 0.4, 30.0, 2.5
+"""Particle-level jets of hard collisions: anti-kt, smallest pT, largest |eta|."""
 _DARK_MESONS = (4900111, 4900113, 4900211, 4900213)
 
 Signal = Literal["A_4l", "leptoquark", "h_tautau", "hplus_taunu", "ttbar", "vbf_bb", "wprime_wz", "dark_jets"]
@@ -154,14 +174,15 @@ class EventData(Settings):
         return tuple(f"{SLICE_PREFIX}{edge:g}" for edge in self.slices_gev)
 
     def lines(self, name: str) -> tuple[str, ...]:
-        """Pythia's settings for the hard collisions of a class, and for the pool."""
+        """Pythia's settings for the hard collisions of a class, and for the pool, whose showers are not varied."""
         if name in self.signals:
-            return SIGNALS[name]
+            return (*SIGNALS[name], *SHOWER_LINES)
         if name not in self.slice_names:
             return MIN_BIAS
         at = self.slice_names.index(name)
         edges = (*self.slices_gev, -1)  # Pythia's word for no upper edge
-        return ("HardQCD:all = on", f"PhaseSpace:pTHatMin = {edges[at]}", f"PhaseSpace:pTHatMax = {edges[at + 1]}")
+        window = (f"PhaseSpace:pTHatMin = {edges[at]}", f"PhaseSpace:pTHatMax = {edges[at + 1]}")
+        return ("HardQCD:all = on", *window, *SHOWER_LINES)
 
     def slice_of(self, scale_gev: NDArray[np.float64]) -> NDArray[np.int64]:
         """Slice that a collision is in, -1 below all."""
@@ -233,89 +254,205 @@ def _make_sample(
     from importlib.metadata import version
 
     chunks = make_folder(home / "chunks")
-
-    def run(function: partial[float], pieces: list[EventChunk], what: str) -> dict[str, list[float]]:
-        """Cross-sections in pb of the pieces by name."""
-        total, done = sum(piece.events for piece in pieces), 0
-        found: dict[str, list[float]] = {}
-        for piece, cross_section_pb in zip(pieces, in_order(pool, function, pieces, workers + 1), strict=True):
-            done += piece.events
-            found.setdefault(piece.name, []).append(cross_section_pb)
-            if progress is not None:
-                progress(what, done, total)
-        return found
-
-    def pieces(name: str, events: int, size: int) -> list[EventChunk]:
-        starts = range(0, events, size)
-        return [EventChunk(data, seed, name, i, first, min(size, events - first)) for i, first in enumerate(starts)]
-
-    drawn_from = pieces("pool", data.pool, POOL_CHUNK)
-    inelastic = run(partial(make_pool_chunk, folder=chunks), drawn_from, "minimum-bias collisions")["pool"]
+    drawn_from = _pieces(data, seed, "pool", data.pool, POOL_CHUNK)
+    soft = partial(make_pool_chunk, folder=chunks)
+    inelastic = _run(pool, workers, soft, drawn_from, "minimum-bias collisions", progress)["pool"]
     if not (home / "pool.npz").is_file():
         files = [_file(chunks, one) for one in drawn_from]
         scale = np.concatenate([_read_scale(one) for one in files])
         _write_signals(home / "pool.npz", concatenate_signals([_read_signals(one) for one in files]), scale)
-    parts = [piece for name in data.signals for piece in pieces(name, data.events_per_signal, SIGNAL_CHUNK)]
-    parts += [piece for name in data.slice_names for piece in pieces(name, data.crossings_per_slice, SIGNAL_CHUNK)]
-    parts += pieces(BACKGROUND, data.crossings, BACKGROUND_CHUNK)
-    hard = run(partial(make_event_chunk, folder=chunks, pool=home / "pool.npz"), parts, "crossings")
+    parts = [
+        piece for name in data.signals for piece in _pieces(data, seed, name, data.events_per_signal, SIGNAL_CHUNK)
+    ]
+    parts += _background_pieces(data, seed)
+    made = partial(make_event_chunk, folder=chunks, pool=home / "pool.npz")
+    hard = _run(pool, workers, made, parts, "crossings", progress)
     details = {
         "settings": data.model_dump(mode="json"), "seed": seed, "class_names": list(data.class_names),
-        "inelastic_cross_section_mb": float(np.mean(inelastic)) / 1e9, "out_of_time_pileup": False, "pool_folds": FOLDS,
+        "inelastic_cross_section_mb": float(np.mean(inelastic)) / MB_TO_PB, "out_of_time_pileup": False,
+        "pool_folds": FOLDS, "showers": list(SHOWERS),
         "cross_section_pb": {name: float(np.mean(hard[name])) for name in (*data.signals, *data.slice_names)},
         "versions": {"pythia8mc": version("pythia8mc")},
     }  # fmt: skip
-    background_first = sorted(parts, key=lambda piece: data.parts.index(piece.name))
-    whole = concatenate_events([read_events(_file(chunks, piece)) for piece in background_first])
-    share = np.array([np.mean(hard[name]) for name in data.slice_names]) / np.mean(inelastic)
-    write_events(target, replace(whole, weights=_stitched(data, whole, share), origin=Origin("events", False, details)))
+    whole = concatenate_events(_read_chunks(data, chunks, parts))
+    weights = _stitched(data, whole, parts, details)
+    write_events(target, replace(whole, weights=weights, origin=Origin("events", False, details)))
     shutil.rmtree(chunks, ignore_errors=True)
 
 
-def _stitched(data: EventData, whole: EventDataset, share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights of all events: of the background their sum is the number of its inclusive crossings, up to chance."""
+def _pieces(data: EventData, seed: int, name: str, events: int, size: int) -> list[EventChunk]:
+    starts = range(0, events, size)
+    return [EventChunk(data, seed, name, i, first, min(size, events - first)) for i, first in enumerate(starts)]
+
+
+def _background_pieces(data: EventData, seed: int) -> list[EventChunk]:
+    """The pieces of the slices and then, for they are the quickest, of inclusive crossings."""
+    slices = [
+        piece
+        for name in data.slice_names
+        for piece in _pieces(data, seed, name, data.crossings_per_slice, SIGNAL_CHUNK)
+    ]
+    return slices + _pieces(data, seed, BACKGROUND, data.crossings, BACKGROUND_CHUNK)
+
+
+def _run(
+    pool: Executor, workers: int, function: partial[float], pieces: list[EventChunk], what: str, progress: Progress | None
+) -> dict[str, list[float]]:  # fmt: skip
+    """Cross-sections in pb of the pieces by name."""
+    total, done = sum(piece.events for piece in pieces), 0
+    found: dict[str, list[float]] = {}
+    for piece, cross_section_pb in zip(pieces, in_order(pool, function, pieces, workers + 1), strict=True):
+        done += piece.events
+        found.setdefault(piece.name, []).append(cross_section_pb)
+        if progress is not None:
+            progress(what, done, total)
+    return found
+
+
+def _read_chunks(data: EventData, folder: Path, pieces: list[EventChunk]) -> list[EventDataset]:
+    """The events of pieces that are made, inclusive crossings first."""
+    return [read_events(_file(folder, one)) for one in sorted(pieces, key=lambda piece: data.parts.index(piece.name))]
+
+
+def _stitched(
+    data: EventData, whole: EventDataset, pieces: list[EventChunk], details: dict[str, Any]
+) -> NDArray[np.float64]:
+    """Weights of all events: of the background their sum is the number of inclusive crossings of the sample, up to chance."""
     weights = np.ones(len(whole))
-    if data.slices_gev:
-        assert whole.slices is not None
-        made = np.array([data.crossings, *[data.crossings_per_slice] * len(data.slices_gev)])
-        rows = whole.labels == 0
-        number = whole.events[rows] // EVENT_NUMBERS_PER_CLASS
-        sample = np.where(number == 0, 0, number - len(data.signals))  # slices come after the signals
-        weights[rows] = stitched_rates(sample, whole.slices[rows], made, data.pileup, share, data.crossings)
+    rows = whole.labels == 0
+    names = (BACKGROUND, *data.slice_names)
+    made = np.array([sum(piece.events for piece in pieces if piece.name == name) for name in names])
+    if not data.slices_gev:
+        weights[rows] = data.crossings / made[0]
+        return weights
+    assert whole.slices is not None
+    share = np.array([details["cross_section_pb"][name] for name in data.slice_names])
+    share /= details["inelastic_cross_section_mb"] * MB_TO_PB
+    number = whole.events[rows] // EVENT_NUMBERS_PER_CLASS
+    sample = np.where(number == 0, 0, number - len(data.signals))  # slices come after the signals
+    weights[rows] = stitched_rates(sample, whole.slices[rows], made, data.pileup, share, data.crossings)
     return weights
+
+
+def disturbed_events(
+    data: EventData, seed: int, folder: Path, fault: Fault, *, parts: Collection[str] | None = None, share: float = 1.0,
+    workers: int = 1, progress: Progress | None = None, executor: Executor | None = None,
+) -> EventDataset:  # fmt: skip
+    """The background of a sample made again with the same random numbers, seen by a calorimeter with a fault.
+
+    Collisions, pileup and muons of an event are those of the event of the same number in the sample, to the last bit: what
+    differs is of the fault. Events come in the order of the sample, without signals. The sample is made first where it is not
+    there. Chunks and the result are kept beside it as they are of the sample.
+
+    With a part of the crossings, weights are stitched anew: their sum is the number of inclusive crossings of the *whole*
+    sample still, up to chance. To compare, take the sample's events of the same numbers with the weights found here.
+
+    Args:
+        data: What the sample is.
+        seed: Seed of the sample.
+        folder: Where samples are kept.
+        fault: What is wrong with the calorimeter.
+        parts: Which of the background: `background` (inclusive crossings, never left out) and slices; all by default.
+        share: Share of the inclusive crossings that are made: the first chunks. Slices are made whole.
+        workers: Number of spawned processes.
+        progress: Told of every finished chunk.
+        executor: Runs the chunks instead of our own processes.
+
+    Raises:
+        InputError: The share is not of (0, 1], a part is not of the background, inclusive crossings are left out, or the
+            sample's pool is gone.
+    """
+    pieces = _disturbed_pieces(data, seed, parts, share)
+    sample = generate_events(data, seed, folder, workers=workers, progress=progress, executor=executor)
+    home = sample.parent
+    key = digest(asdict(fault), [(piece.name, piece.index) for piece in pieces])[:SHORT]
+    target = home / f"disturbed-{key}.npz"
+    if not target.is_file():
+        with locked(home):
+            if not target.is_file():  # another run may have made it while we waited
+                with workers_of(workers, pool=executor) as found:
+                    _make_disturbed(data, sample, pieces, fault, target, found.pool, found.count, progress)
+    return read_events(target)
+
+
+def _disturbed_pieces(data: EventData, seed: int, parts: Collection[str] | None, share: float) -> list[EventChunk]:
+    if not 0 < share <= 1:
+        raise InputError(f"a share of the inclusive crossings is above 0 and at most 1, not {share:g}")
+    background = (BACKGROUND, *data.slice_names)
+    wanted = set(background if parts is None else parts)
+    if not {BACKGROUND} <= wanted <= set(background):
+        raise InputError(
+            f"parts are {BACKGROUND!r}, without which nothing is known of most crossings, and any of {list(data.slice_names)}; "
+            f"found {sorted(wanted)}"
+        )
+    pieces = [piece for piece in _background_pieces(data, seed) if piece.name in wanted]
+    kept = ceil(share * sum(piece.name == BACKGROUND for piece in pieces))
+    return [piece for piece in pieces if piece.name != BACKGROUND or piece.index < kept]
+
+
+def _make_disturbed(
+    data: EventData, sample: Path, pieces: list[EventChunk], fault: Fault, target: Path, pool: Executor, workers: int,
+    progress: Progress | None,
+) -> None:  # fmt: skip
+    stored = sample.parent / "pool.npz"
+    if not stored.is_file():
+        raise InputError(
+            f"{stored}: the collisions that the sample was made of are gone; right would be to remove {sample.parent}, so that "
+            "sample and pool are made again"
+        )
+    chunks = make_folder(target.with_suffix(""))
+    make = partial(make_event_chunk, folder=chunks, pool=stored, fault=fault)
+    _run(pool, workers, make, pieces, "crossings with a fault", progress)
+    whole = concatenate_events(_read_chunks(data, chunks, pieces), every_class=False)
+    nominal = read_origin(sample)
+    weights = _stitched(data, whole, pieces, nominal.details)
+    made: dict[str, int] = {}
+    for piece in pieces:
+        made[piece.name] = made.get(piece.name, 0) + piece.events
+    details = nominal.details | {"fault": asdict(fault), "crossings_with_fault": made}
+    write_events(target, replace(whole, weights=weights, origin=replace(nominal, details=details)))
+    shutil.rmtree(chunks, ignore_errors=True)
 
 
 def make_pool_chunk(chunk: EventChunk, folder: Path) -> float:
     """Simulate some minimum-bias collisions into a file, unless it is there; the inelastic cross-section in pb."""
     path = _file(folder, chunk)
     if not path.is_file():
-        signals, scale, cross_section_pb = _observed(chunk)
-        _write_signals(path, signals, scale, cross_section_pb)
+        signals, collided = _observed(chunk)
+        _write_signals(path, signals, collided.scale_gev, collided.cross_section_pb)
     with np.load(path, allow_pickle=False) as file:
         return float(file["cross_section_pb"])
 
 
-def make_event_chunk(chunk: EventChunk, folder: Path, pool: Path) -> float:
+def make_event_chunk(chunk: EventChunk, folder: Path, pool: Path, fault: Fault | None = None) -> float:
     """Simulate some events into a file, unless it is there; the signal's cross-section in pb, 0 of background."""
     path = _file(folder, chunk)
     if not path.is_file():
-        write_events(path, simulate_events(chunk, *_pool(pool)))
+        write_events(path, simulate_events(chunk, *_pool(pool), fault))
     return float(read_events(path).origin.details["cross_section_pb"])
 
 
-def simulate_events(chunk: EventChunk, pool: Signals, pool_scale_gev: NDArray[np.float64]) -> EventDataset:
+def simulate_events(
+    chunk: EventChunk, pool: Signals, pool_scale_gev: NDArray[np.float64], fault: Fault | None = None
+) -> EventDataset:
     """The events of one chunk: collide, overlay, detect.
 
     Args:
         chunk: Which events.
         pool: The collisions of the pool.
         pool_scale_gev: The pTHat of each.
+        fault: What is wrong with the calorimeter; it changes no random number.
     """
     import awkward as ak
 
     data, part = chunk.data, chunk.data.parts.index(chunk.name)
     label = part if part < len(data.class_names) else 0
-    hard, scale, cross_section_pb = (None, np.zeros(chunk.events), 0.0) if part == 0 else _observed(chunk)
+    hard, scale, cross_section_pb = None, np.zeros(chunk.events), 0.0
+    offline, showers = np.zeros(chunk.events), np.ones((chunk.events, len(SHOWERS)))
+    if part > 0:
+        hard, collided = _observed(chunk)
+        scale, showers, cross_section_pb = collided.scale_gev, collided.showers, collided.cross_section_pb
+        offline = offline_gev(collided.particles, chunk.events)
     generator = _generator(chunk, "crossings")
     numbers = part * EVENT_NUMBERS_PER_CLASS + chunk.first + np.arange(chunk.events)
     counts = generator.poisson(data.pileup, chunk.events)
@@ -330,14 +467,36 @@ def simulate_events(chunk: EventChunk, pool: Signals, pool_scale_gev: NDArray[np
             pool, drawn[edges[first] : edges[last]], counts[first:last], None if hard is None else hard.take(first, last),
             generator,
         )  # fmt: skip
-        made.append(trigger_objects(crossings, generator))
+        seen = crossings if fault is None else with_towers(crossings, fault)
+        made.append(trigger_objects(seen, generator))
     return EventDataset(
         **{name: np.concatenate([one[name] for one in made]) for name in made[0]},
         labels=np.full(chunk.events, label, dtype=np.int64), class_names=data.class_names, weights=np.ones(chunk.events),
         events=numbers, origin=Origin("events", False, {"cross_section_pb": cross_section_pb}), collisions=counts,
         pool=ak.unflatten(drawn.astype(np.int32), counts), source=_hardest(drawn, edges, numbers, pool_scale_gev, scale),
-        slices=_in_slices(data, pool_scale_gev[drawn], counts, chunk.name),
+        slices=_in_slices(data, pool_scale_gev[drawn], counts, chunk.name), offline_gev=offline, showers=showers,
     )  # fmt: skip
+
+
+def offline_gev(particles: Particles, events: int) -> NDArray[np.float64]:
+    """Scalar sum of pT of the particle-level jets of each event, 0 where there is none.
+
+    Args:
+        particles: All stable visible particles (muons and electrons too), ordered by event.
+        events: How many events there are.
+
+    Returns:
+        In GeV, shape `(events,)`.
+    """
+    import awkward as ak
+
+    columns = {"px": particles.px, "py": particles.py, "pz": particles.pz, "E": particles.energy}
+    counts = np.bincount(particles.event, minlength=events)
+    jets = cluster(ak.unflatten(ak.zip(columns), counts), OFFLINE_RADIUS, OFFLINE_JET_GEV)
+    p = jets.momentum
+    kept = np.abs(pseudorapidity(p["px"], p["py"], p["pz"])) < OFFLINE_ETA
+    pt = transverse_momentum(p["px"], p["py"])
+    return np.bincount(jets.event[kept], pt[kept], minlength=events).astype(np.float64)
 
 
 def _hardest(
@@ -378,13 +537,11 @@ def folds(events: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     return fold
 
 
-def _observed(chunk: EventChunk) -> tuple[Signals, NDArray[np.float64], float]:
-    """What the detector has of the chunk's collisions, their pTHat, and their cross-section in pb."""
+def _observed(chunk: EventChunk) -> tuple[Signals, Collided]:
+    """What the detector has of the chunk's collisions, and the collisions."""
     settings = (f"Beams:eCM = {1000 * chunk.data.energy_tev}", *chunk.data.lines(chunk.name))
-    particles, scale, cross_section_pb = collide(
-        settings, chunk.seed, chunk.name, chunk.index, chunk.events, ACCEPTANCE
-    )
-    return observe(particles, chunk.events, _generator(chunk, "detector")), scale, cross_section_pb
+    collided = collide(settings, chunk.seed, chunk.name, chunk.index, chunk.events, ACCEPTANCE)
+    return observe(collided.particles, chunk.events, _generator(chunk, "detector")), collided
 
 
 def _generator(chunk: EventChunk, purpose: str) -> np.random.Generator:

@@ -1,8 +1,8 @@
 """A Level-1 detector: coarse calorimeter towers and muon stations, and the objects that the trigger builds of them.
 
 `observe` turns particles into sparse deposits and muon candidates of single collisions; `overlay` adds collisions up to
-crossings; `trigger_objects` builds objects in hardware integers. Numbers are those of CMS where a source is named and
-round ones where not:
+crossings; `with_towers` puts dead and hot towers into them; `trigger_objects` builds objects in hardware integers. Numbers
+are those of CMS where a source is named and round ones where not:
 
 * Towers follow the trigger towers of CMS: 72 in phi, 28 in eta to 3.0 on either side (0.087 wide to 1.74, then wider). The
   forward calorimeter has 12 more to 5.19; here it too has 72 in phi and no electromagnetic share.
@@ -33,13 +33,14 @@ References:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trigger.data.detector import ELECTRON, MUON, PHOTON, Particles
 from trigger.data.events import MET, OBJECTS, PT_STEP_GEV, REGION_BITS, REGIONS, SUMS, leading
+from trigger.errors import InputError
 from trigger.kinematics import azimuth, pseudorapidity, transverse_momentum
 
 ROWS = 72
@@ -122,6 +123,48 @@ class Crossings:
     towers: NDArray[np.float64]
     muon_event: NDArray[np.int64]
     muon: NDArray[np.float64]
+
+
+Tower = tuple[int, int]
+"""Row (phi) and column (eta) of a tower."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Towers that do not work, the same in all crossings.
+
+    Attributes:
+        dead: Towers that read nothing, in either part.
+        hot: Towers that always read more than there is.
+        hot_gev: How much more, in the electromagnetic and in the hadronic part, in transverse energy.
+
+    Raises:
+        InputError: A tower is not there or is named twice, or the energy is negative or not finite.
+    """
+
+    dead: tuple[Tower, ...] = ()
+    hot: tuple[Tower, ...] = ()
+    hot_gev: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        for row, column in (*self.dead, *self.hot):
+            if not (0 <= row < ROWS and 0 <= column < COLUMNS):
+                raise InputError(
+                    f"there is no tower {(row, column)}: rows run from 0 to {ROWS - 1}, columns from 0 to {COLUMNS - 1}"
+                )
+        if len({*self.dead, *self.hot}) != len(self.dead) + len(self.hot):
+            raise InputError(f"each tower is dead or hot and is named once; found dead {self.dead} and hot {self.hot}")
+        if not (np.isfinite(self.hot_gev).all() and min(self.hot_gev) >= 0):
+            raise InputError(f"hot towers read 0 GeV more or a positive number of them, not {self.hot_gev}")
+
+
+# One region of the barrel, 0 < eta < 0.35. Noise is put where it does the most: energy in the crystals alone, without any behind
+# them, is an e/gamma besides a jet and missing energy.
+FAULTS: dict[str, Fault] = {
+    "dead towers": Fault(dead=tuple((row, column) for row in range(36, 40) for column in range(40, 44))),
+    "a hot tower": Fault(hot=((38, 42),), hot_gev=(16.0, 0.0)),
+}
+"""Faults of a calorimeter: 4 x 4 dead towers, which are one region; a tower of 16 GeV of noise in the crystals."""
 
 
 def concatenate_signals(parts: list[Signals]) -> Signals:
@@ -255,6 +298,18 @@ def overlay(
     return Crossings(towers, np.concatenate(muon_event), np.concatenate(muons))
 
 
+def with_towers(crossings: Crossings, fault: Fault) -> Crossings:
+    """The crossings as a calorimeter with this fault reads them; the given ones stay as they are."""
+    towers = crossings.towers.copy()
+    if fault.dead:
+        rows, columns = np.array(fault.dead).T
+        towers[:, :, rows, columns] = 0.0
+    if fault.hot:
+        rows, columns = np.array(fault.hot).T
+        towers[:, :, rows, columns] += np.array(fault.hot_gev)[:, None]
+    return replace(crossings, towers=towers)
+
+
 def _gather(offsets: NDArray[np.int64], drawn: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Places of the entries of the drawn collisions, one after the other, and which draw each is of."""
     lengths = offsets[drawn + 1] - offsets[drawn]
@@ -264,7 +319,10 @@ def _gather(offsets: NDArray[np.int64], drawn: NDArray[np.int64]) -> tuple[NDArr
 
 
 def trigger_objects(crossings: Crossings, generator: np.random.Generator) -> dict[str, NDArray[np.int64]]:
-    """The trigger's objects, in hardware integers: the columns of an `EventDataset` that are measured."""
+    """The trigger's objects, in hardware integers: the columns of an `EventDataset` that are measured.
+
+    Random numbers are drawn for muon candidates alone: how many does not depend on the towers.
+    """
     counts = tower_counts(crossings.towers)
     total = counts.sum(axis=1)
     jets = jet_candidates(total)

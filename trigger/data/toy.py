@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -106,7 +106,7 @@ def toy_events(data: ToyEventData, seed: int) -> Iterator[EventDataset]:
     generator = np.random.default_rng(seed)
     labels = np.repeat(np.arange(3), [data.crossings, data.events_per_signal, data.events_per_signal])
     n = len(labels)
-    columns = {}
+    columns: dict[str, Any] = {}
     for name, (scale, count) in OBJECTS.items():
         mean, mean_pt = np.array([objects[name] for objects in _TOY_EVENTS.values()])[labels].T
         event = np.repeat(np.arange(n), generator.poisson(mean))

@@ -54,20 +54,50 @@ class RateSample(Settings):
     """The simulated crossings that rates are counted from.
 
     Attributes:
-        crossings: Crossings of minimum bias alone.
-        pool: Collisions that they are drawn from.
+        crossings: Crossings of minimum bias alone; of whole events only.
+        pool: Collisions that they are drawn from; of whole events only.
         slices_gev: Lower edges of slices of pTHat, stitched to them.
-        crossings_per_slice: Crossings with one collision of each slice.
+        crossings_per_slice: Crossings with one collision of each slice; of jets, collisions of each slice.
+        signals: Signals of a tagger of jets; detectors are judged on those of their recipe.
         events_per_signal: Events of each signal.
         pileup: Mean number of collisions in a crossing; the recipe's where not given.
+        faulty: Share of the crossings of minimum bias that are made again with faulty towers; all of the slices are.
     """
 
     crossings: int = Field(default=40_000, gt=0)
     pool: int = Field(default=200_000, gt=0)
     slices_gev: tuple[float, ...] = (20.0, 30.0, 50.0, 80.0, 120.0, 200.0, 400.0)
     crossings_per_slice: int = Field(default=2000, gt=0)
+    signals: tuple[Name, ...] = ("ttbar", "vbf_bb", "h_tautau", "hplus_taunu")
     events_per_signal: int = Field(default=1000, gt=0)
     pileup: float | None = Field(default=None, gt=0, le=200)
+    faulty: float = Field(default=0.25, gt=0, le=1)
+
+
+class JetScores(Settings):
+    """Which scores of a tagger of jets are judged.
+
+    Attributes:
+        tagged: Classes; the score of each is its output minus the largest of those that it is against.
+        against: The background's classes.
+        pt_gev: Smallest measured pT of a jet that may fire the trigger.
+        efficiencies: Where the sample has no rate (jets of one window of pT): efficiencies of a tagged class at which that of the
+            background is given.
+    """
+
+    tagged: tuple[Name, ...] = Field(min_length=1)
+    against: tuple[Name, ...] = Field(min_length=1)
+    pt_gev: float = Field(default=60.0, gt=0)
+    efficiencies: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.3, 0.5, 0.8)
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        names = (*self.tagged, *self.against)
+        if len(set(names)) < len(names):
+            raise ValueError(
+                f"tagged {list(self.tagged)} and against {list(self.against)}: each class once, in one of them"
+            )
+        return self
 
 
 class Limits(Settings):
@@ -75,12 +105,17 @@ class Limits(Settings):
 
     Attributes:
         efficiency_loss: Most efficiency that any signal may lose to the float network at the same rate.
-        rate_change: Largest relative change of the rate under any disturbance of the detector.
-        efficiency: Least efficiency of a signal, by its name.
+        background_increase: Where the sample has no rate: largest relative increase of the background that the firmware lets
+            pass over the float network's, at the same efficiency.
+        rate_change: Largest relative change of the rate under any disturbance, at the same threshold.
+        efficiency_change: Largest change of the efficiency of any signal under any disturbance, at the same threshold.
+        efficiency: Least efficiency of a signal at the largest of the rates, by its name.
     """
 
     efficiency_loss: float = Field(default=0.05, ge=0, le=1)
+    background_increase: float = Field(default=0.25, ge=0)
     rate_change: float = Field(default=1.0, ge=0)
+    efficiency_change: float = Field(default=0.1, ge=0, le=1)
     efficiency: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
 
 
@@ -90,26 +125,35 @@ class Menu(Settings):
     Attributes:
         name: Letters, digits, `_` and `-`.
         filled_bunches: Pairs of bunches that collide in one turn.
-        seeds: What accepts a crossing.
+        seeds: What accepts a crossing, besides the firmware that is judged.
         rates_khz: Rates that the network's score is judged at.
         total_khz: Rate that is shared out among the seeds, without and with the network; not done where it is `None`.
+        jets: What a tagger of jets is judged by.
         sample: Crossings that rates are counted from.
         limits: What is required.
     """
 
     name: Name
     filled_bunches: int = Field(default=FILLED_BUNCHES, ge=1, le=BUNCH_SLOTS)
-    seeds: tuple[Seed, ...] = Field(min_length=1)
+    seeds: tuple[Seed, ...] = ()
     rates_khz: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(1.0, 10.0), min_length=1)
     total_khz: float | None = Field(default=None, gt=0)
+    jets: JetScores | None = None
     sample: RateSample = RateSample()
     limits: Limits = Limits()
 
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, seeds: tuple[Seed, ...]) -> tuple[Seed, ...]:
-        check_names(seeds)
+        if seeds:
+            check_names(seeds)
         return seeds
+
+    @model_validator(mode="after")
+    def _shareable(self) -> Self:
+        if self.total_khz is not None and not self.seeds:
+            raise ValueError("total_khz: there is no seed that it could be shared out among; name some in 'seeds'")
+        return self
 
     @property
     def total_hz(self) -> float:

@@ -25,8 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trigger.decision.acceptance import Efficiency, share_of
+from trigger.decision.efficiency import Estimate
 from trigger.decision.menu import MenuRates, Seed, check_names, menu_acceptance, menu_rates
 from trigger.decision.rates import RESOLUTION, Array, Crossings, Rate, Scores
+from trigger.decision.stability import efficiency_change
 from trigger.errors import InputError, nearest
 
 LEVELS = 60
@@ -48,6 +50,7 @@ class Shared:
         mean_efficiency: Mean over the signals.
         chosen_rate: Total rate on the half that thresholds were chosen on.
         chosen_mean_efficiency: Mean efficiency on that half, which chance has made look better.
+        accepted: Whether each event of each signal is accepted there, for comparison event by event.
         note: What a reader needs to judge it.
     """
 
@@ -58,12 +61,13 @@ class Shared:
     mean_efficiency: float
     chosen_rate: Rate
     chosen_mean_efficiency: float
+    accepted: dict[str, NDArray[np.bool_]]
     note: str = ""
 
     def summary(self) -> dict[str, Any]:
         """As JSON would hold it; numbers that are infinite or not known become `None`."""
         return {
-            **vars(self),
+            **{name: value for name, value in vars(self).items() if name != "accepted"},
             "menu": self.menu.summary(),
             "efficiency": {name: one.summary() for name, one in self.efficiency.items()},
             "chosen_rate": self.chosen_rate.summary(),
@@ -106,17 +110,31 @@ def shared_out(
     fixed = [Seed(name=one.name, score=one.score, threshold=thresholds[one.name]) for one in seeds]
     chosen_rate = menu_rates(choosing, fixed).total
     found = menu_rates(measuring, fixed)
-    chosen, measured = (
-        {
-            name: share_of(menu_acceptance(one, fixed, thresholds) > 0)
-            for name, one in _part(signals, halves, which).items()
-        }
+    chosen, accepted = (
+        {name: menu_acceptance(one, fixed, thresholds) > 0 for name, one in _part(signals, halves, which).items()}
         for which in (True, False)
     )
+    measured = {name: share_of(one) for name, one in accepted.items()}
     return Shared(
-        total_hz, thresholds, found, measured, _mean(measured), chosen_rate, _mean(chosen),
-        _note(total_hz, chosen_rate, found.total),
+        total_hz, thresholds, found, measured, _mean(measured), chosen_rate,
+        float(np.mean([one.mean() for one in chosen.values()])), accepted, _note(total_hz, chosen_rate, found.total),
     )  # fmt: skip
+
+
+def gain(without: Shared, with_it: Shared) -> dict[str, Estimate]:
+    """Efficiency of each signal that one more seed adds at the same total rate, paired: both menus see the same events.
+
+    The uncertainty is that of the signals' events; which thresholds were chosen is not varied.
+
+    Raises:
+        InputError: The menus were measured on other events, or for another rate.
+    """
+    if without.target_hz != with_it.target_hz or without.accepted.keys() != with_it.accepted.keys():
+        raise InputError(
+            f"menus for {without.target_hz:g} and {with_it.target_hz:g} Hz on {', '.join(without.accepted)} and "
+            f"{', '.join(with_it.accepted)} cannot be compared; right would be one rate and the same signals"
+        )
+    return {name: efficiency_change(one, with_it.accepted[name]) for name, one in without.accepted.items()}
 
 
 def _note(total_hz: float, chosen: Rate, measured: Rate) -> str:

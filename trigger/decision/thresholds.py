@@ -7,7 +7,7 @@ what is nearest to it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -154,6 +154,18 @@ class RateCurve:
                 f"{found.effective_events:.3g} effective events, {RESOLUTION} of both are needed; {known}"
             )
         return ""
+
+    def thinned(self, points: int) -> RateCurve:
+        """The curve at some of its codes, about evenly in the rate's logarithm, both ends included; every number is as it was.
+
+        What `saturated` says holds still, `lowest_rate_hz` only about.
+        """
+        if len(self.codes) <= points:
+            return self
+        wanted = np.logspace(np.log10(self.hz[0]), np.log10(self.hz[-1]), points)
+        kept = np.unique(np.r_[np.searchsorted(-self.hz, -wanted).clip(max=len(self.codes) - 1), len(self.codes) - 1])
+        arrays = ("codes", "hz", "uncertainty", "interval_68", "interval_95", "effective_events", "sources")
+        return replace(self, **{name: getattr(self, name)[kept] for name in arrays})
 
     def summary(self) -> dict[str, Any]:
         """As JSON would hold it; numbers that are infinite or not known become `None`."""

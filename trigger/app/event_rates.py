@@ -1,0 +1,195 @@
+"""Crossings as a detector of anomalies scores them, and what changes its scores.
+
+Crossings of a sample of their own, which no network was trained on, go through the firmware's C++. Minimum bias is stitched
+with crossings that hold one collision of QCD jets of a slice of pTHat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trigger.app.chain import network_inputs
+from trigger.app.console import Reporter
+from trigger.app.scored import FLOAT, QUANTISED, Disturbed, FirmwareScore, Scored, Subject, firmware_codes, of
+from trigger.data.events import MET, OBJECTS, REGION_BITS, SUMS, EventDataset, read_events
+from trigger.data.generate import SHOWERS
+from trigger.data.generate_events import EventData, disturbed_events, folds, generate_events
+from trigger.data.level1 import FAULTS
+from trigger.decision.menu import RateSample
+from trigger.decision.rates import Array, Crossings, Scores
+from trigger.inputs.objects import single_counts
+
+NETWORK = "network"
+"""Name of the one score that a detector has."""
+SHIFTS = {"energy scale +3 %": 1.03, "energy scale -3 %": 0.97}
+SMEARING = 0.05
+OFFLINE = "HT of particle-level jets in GeV"
+OFFLINE_EDGES_GEV = (0.0, 60.0, 100.0, 150.0, 200.0, 300.0, 400.0, 600.0, 1000.0, 2000.0)
+Factors = Callable[[tuple[int, ...]], Array]
+
+
+def sample_of(data: EventData, wanted: RateSample) -> EventData:
+    """The recipe's crossings, as many and with the slices that rates want."""
+    return EventData.model_validate({
+        **data.model_dump(), "crossings": wanted.crossings, "pool": wanted.pool, "slices_gev": wanted.slices_gev,
+        "crossings_per_slice": wanted.crossings_per_slice, "events_per_signal": wanted.events_per_signal,
+        "pileup": data.pileup if wanted.pileup is None else wanted.pileup,
+    })  # fmt: skip
+
+
+def scored(
+    subject: Subject, data: EventData, share: float, total_hz: float, seed: int, workers: int, report: Reporter
+) -> Scored:
+    """A sample of crossings with all scores.
+
+    Args:
+        subject: The firmware, of one output.
+        data: What crossings are made.
+        share: Part of the minimum-bias crossings that is made again with faulty towers.
+        total_hz: Rate of filled crossings.
+        seed: Seed of the sample; another one than the network's.
+        workers: Processes and threads.
+        report: Told of progress.
+    """
+    with report.progress("collisions") as progress:
+        path = generate_events(data, seed, subject.samples, workers=workers, progress=progress)
+    events = read_events(path)
+    report.say("scores of every crossing")
+    scores = network_scores(subject, events, workers) | single_counts(events)
+    names = events.class_names
+    background = np.flatnonzero(~np.isin(events.labels, [names.index(name) for name in data.signals]))
+    rows: dict[str, NDArray[np.intp]] = {
+        name: np.flatnonzero(events.labels == names.index(name)) for name in data.signals
+    }
+    assert events.source is not None
+    assert events.offline_gev is not None
+    assert events.collisions is not None
+    crossings = Crossings(
+        {name: one[background] for name, one in scores.items()},
+        events.weights[background] * (total_hz / data.crossings),  # the weights of stitched crossings sum up to these
+        events.source[background], folds(events.events[background], seed),
+    )  # fmt: skip
+    signals: dict[str, dict[str, Scores]] = {
+        name: {which: one[own] for which, one in scores.items()} for name, own in rows.items()
+    }
+    port = subject.project.manifest.outputs.fixed_point
+    (output,) = subject.project.manifest.outputs.elements
+    several = len(data.slices_gev) > 0
+    return Scored(
+        crossings=crossings, signals=signals, scores=(FirmwareScore(NETWORK, output, (), port.max_code, port.step),),
+        offline={name: events.offline_gev[own] for name, own in rows.items()}, offline_label=OFFLINE,
+        offline_edges=OFFLINE_EDGES_GEV, pileup=events.collisions[background],
+        signal_pileup={name: events.collisions[own] for name, own in rows.items()},
+        disturbed=_disturbances(
+            subject, data, seed, share, total_hz, events, background, rows, crossings, signals, workers, report
+        ),
+        notes=(
+            f"Minimum bias at a mean of {data.pileup:g} collisions from a pool of {data.pool:,}"
+            + (f", stitched with {len(data.slices_gev)} slices of pTHat from {data.slices_gev[0]:g} GeV on." if several else "."),
+            "A crossing is counted once, whatever is in it; collisions of neighbouring crossings are not overlaid.",
+        ),
+    )  # fmt: skip
+
+
+def network_scores(subject: Subject, events: EventDataset, workers: int) -> dict[str, Scores]:
+    """The firmware's codes and both networks' values of every event."""
+    from models.trained import TrainedModel
+    from models.training import logits
+
+    seen: Any = subject.recipe.inputs
+    table = seen.table(events, workers)
+    found: dict[str, Scores] = {NETWORK: firmware_codes(subject, table, workers)[:, 0]}
+    for which in (QUANTISED, FLOAT):
+        trained = TrainedModel.load(subject.models / which)
+        given = network_inputs(trained.contract, table, which == QUANTISED)
+        found[of(NETWORK, which)] = logits(trained.network, given)[:, 0]
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------------ stability
+
+
+def _disturbances(
+    subject: Subject, data: EventData, seed: int, share: float, total_hz: float, events: EventDataset,
+    background: NDArray[np.intp], rows: dict[str, NDArray[np.intp]], crossings: Crossings,
+    signals: dict[str, dict[str, Scores]], workers: int, report: Reporter,
+) -> dict[str, Callable[[], Disturbed]]:  # fmt: skip
+    """Energies and towers of the detector, parton showers of the simulation."""
+
+    def codes(sample: EventDataset) -> Scores:
+        seen: Any = subject.recipe.inputs
+        found: Scores = firmware_codes(subject, seen.table(sample, workers), workers)[:, 0]
+        return found
+
+    before = {name: {NETWORK: one[NETWORK]} for name, one in signals.items()}
+
+    def energies(factors: Factors) -> Disturbed:
+        found = codes(scaled(events, factors))
+        after = {name: {NETWORK: found[own]} for name, own in rows.items()}
+        return Disturbed(crossings, replace(crossings, scores={NETWORK: found[background]}), before, after)
+
+    def shower(column: int) -> Disturbed:
+        assert events.showers is not None
+        weight = events.showers[background, column]
+        return Disturbed(crossings, replace(crossings, rate_hz=crossings.rate_hz * weight))
+
+    def towers(name: str) -> Disturbed:
+        with report.progress(f"crossings with {name}") as progress:
+            faulty = disturbed_events(
+                data, seed, subject.samples, FAULTS[name], share=share, workers=workers, progress=progress
+            )
+        number = events.events[background]
+        order = np.argsort(number)
+        same = order[
+            np.searchsorted(number, faulty.events, sorter=order)
+        ]  # the undisturbed crossing of each faulty one
+        assert crossings.fold is not None
+        undisturbed = Crossings(
+            {NETWORK: crossings.score(NETWORK)[same]}, faulty.weights * (total_hz / data.crossings), crossings.source[same],
+            crossings.fold[same],
+        )  # fmt: skip
+        return Disturbed(undisturbed, replace(undisturbed, scores={NETWORK: codes(faulty)}))
+
+    generator = np.random.default_rng(seed)
+    found: dict[str, Callable[[], Disturbed]] = {
+        name: lambda factor=factor: energies(lambda shape: np.full(shape, factor))  # type: ignore[misc]
+        for name, factor in SHIFTS.items()
+    }
+    found[f"energies smeared by {SMEARING:.0%}"] = lambda: energies(
+        lambda shape: generator.normal(1, SMEARING, shape).clip(0.5, 1.5)
+    )
+    found |= {name: lambda column=column: shower(column) for column, name in enumerate(SHOWERS)}  # type: ignore[misc]
+    return found | {name: lambda name=name: towers(name) for name in FAULTS}  # type: ignore[misc]
+
+
+def scaled(events: EventDataset, factors: Factors) -> EventDataset:
+    """The events with all transverse energies multiplied and rounded to hardware steps.
+
+    Muons are not of the calorimeter and stay as they are; missing energy keeps its direction.
+
+    Args:
+        events: The events.
+        factors: Gives a factor for each number of an array of that shape: the same one for a shift of the scale, random ones
+            for a worse resolution.
+    """
+
+    def turned(counts: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
+        changed: NDArray[np.int64] = np.minimum(np.rint(counts * factors(counts.shape)), 2**bits - 1).astype(np.int64)
+        return changed
+
+    columns: dict[str, Any] = {}
+    for name in ("egammas", "jets"):
+        table = getattr(events, name).copy()
+        pt = turned(table[:, :, 0], OBJECTS[name][0].pt_bits)
+        table[pt == 0] = 0
+        table[:, :, 0] = pt
+        order = np.argsort(-pt, axis=1, kind="stable")  # the hardest comes first, whichever it is now
+        columns[name] = np.take_along_axis(table, order[:, :, None], axis=1)
+    met = np.stack([turned(events.met[:, 0], MET.pt_bits), events.met[:, 1]], axis=1)
+    regions = None if events.regions is None else turned(events.regions, REGION_BITS)
+    return replace(events, **columns, met=met, sums=turned(events.sums, SUMS.pt_bits), regions=regions)

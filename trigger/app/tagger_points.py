@@ -1,0 +1,182 @@
+"""Firmware that decides on jets of one window of pT: its background at fixed efficiencies, and why it has no rate in kHz.
+
+Thresholds are integer codes of the firmware, on the held-out rows of the run. A rate needs collisions as they come; where the
+jets are simulated, all collisions that the background's jets come from have a rate, which no threshold exceeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trigger.app.chain import network_inputs, splits, stored_features
+from trigger.app.console import Reporter, start_keras
+from trigger.app.scored import FLOAT, QUANTISED, Subject, firmware_codes
+from trigger.data.generate import SimulatedJets
+from trigger.data.jets import FeatureDataset, Split
+from trigger.decision.menu import Menu
+from trigger.decision.rates import Scores
+from trigger.decision.working_points import WorkingPoint, working_points
+from trigger.errors import InputError, nearest
+from trigger.files import read_json
+from trigger.lhc import INELASTIC_PB
+from trigger.verdict import Requirement, Verdict, at_most, not_measured
+
+FIRMWARE = "firmware"
+PILEUP = 50.0
+"""Mean number of collisions in a crossing where the menu names none."""
+
+
+@dataclass(frozen=True)
+class TaggerPoints:
+    """What is known of a tagger of jets.
+
+    Attributes:
+        menu: What was asked.
+        against: Classes of the background.
+        points: For each tagged class, at each efficiency that was asked for, the threshold and the background.
+        highest_khz: Rate of all collisions that the background's jets come from; `None` where it is not known.
+        luminosity: For it, in 1e34 / cm2 s.
+        rows: Jets that were held out.
+        verdict: What is required.
+    """
+
+    menu: Menu
+    against: tuple[str, ...]
+    points: dict[str, tuple[WorkingPoint, ...]]
+    highest_khz: float | None
+    luminosity: float
+    rows: int
+    verdict: Verdict
+
+    def summary(self) -> dict[str, Any]:
+        """As `rates.json` holds it."""
+        return {
+            "menu": self.menu.model_dump(mode="json"),
+            "against": list(self.against),
+            "points": {name: [one.summary() for one in each] for name, each in self.points.items()},
+            "highest_khz": self.highest_khz,
+            "luminosity_1e34": self.luminosity,
+            "held_out_rows": self.rows,
+            "verdict": self.verdict.model_dump(mode="json"),
+        }
+
+
+def tagger_points(subject: Subject, menu: Menu, workers: int, report: Reporter) -> TaggerPoints:
+    """Background of a firmware at fixed efficiencies of what it tags.
+
+    Args:
+        subject: The firmware; its features are where its networks are.
+        menu: Names the classes, unless the firmware is a detector, whose background is what it learnt.
+        workers: Threads.
+        report: Told of progress.
+
+    Raises:
+        InputError: The firmware was edited since its conversion, the menu names no classes or one that there is not.
+    """
+    subject.project.require_unedited()
+    start_keras()
+    recipe = subject.recipe
+    sample = stored_features(subject.models / "features.npz", read_json(subject.models / "steps" / "features.json"))
+    test = sample.take(splits(recipe, sample)[Split.TEST])
+    tagged, against = _classes(subject, menu, test.class_names)
+    report.say("thresholds for fixed efficiencies")
+    outputs = _outputs(subject, test, workers)
+    found = {name: _points(subject, menu, test, outputs, name, against) for name in tagged}
+    luminosity = menu.total_hz * (menu.sample.pileup or PILEUP) / INELASTIC_PB * 1e36 / 1e34
+    highest = _highest_khz(subject, sample, against, luminosity)
+    return TaggerPoints(
+        menu, against, found, highest, luminosity, len(test),
+        Verdict(requirements=_requirements(menu, found, highest, luminosity, against), synthetic=sample.origin.synthetic),
+    )  # fmt: skip
+
+
+def _classes(subject: Subject, menu: Menu, names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is tagged, and against what."""
+    learnt = subject.recipe.training.classes
+    if subject.recipe.network.task == "anomaly":
+        return tuple(name for name in names if name not in (learnt or ())), learnt or ()
+    if menu.jets is None:
+        raise InputError(
+            f"menu {menu.name!r} does not say which classes of jets are tagged; add 'jets: {{tagged: [...], against: [...]}}' "
+            f"of {', '.join(names)}, as the packaged menu 'boosted' does"
+        )
+    for name in (*menu.jets.tagged, *menu.jets.against):
+        if name not in names:
+            raise InputError(f"menu {menu.name!r}: there is no class {name!r}; nearest: {nearest(name, names)}")
+    return menu.jets.tagged, menu.jets.against
+
+
+def _outputs(subject: Subject, test: FeatureDataset, workers: int) -> dict[str, Scores]:
+    """Outputs of the float and the quantised network, and codes of the firmware, shape `(rows, outputs)`."""
+    from models.trained import TrainedModel
+    from models.training import logits
+
+    found: dict[str, Scores] = {}
+    for which in (FLOAT, QUANTISED):
+        trained = TrainedModel.load(subject.models / which)
+        found[which] = logits(trained.network, network_inputs(trained.contract, test, which == QUANTISED))
+    return found | {FIRMWARE: firmware_codes(subject, test, workers)}
+
+
+def _points(
+    subject: Subject, menu: Menu, test: FeatureDataset, outputs: Mapping[str, Scores], name: str, against: tuple[str, ...]
+) -> tuple[WorkingPoint, ...]:  # fmt: skip
+    """Working points of one class; jets of classes that are neither it nor background are left out."""
+    names = test.class_names
+    rows = np.isin(test.labels, [names.index(one) for one in (name, *against)])
+    if subject.recipe.network.task == "anomaly":
+        scores = {which: one[rows, 0] for which, one in outputs.items()}
+    else:
+        column, others = names.index(name), [names.index(one) for one in against]
+        scores = {which: one[rows, column] - one[rows][:, others].max(axis=1) for which, one in outputs.items()}
+    efficiencies = (0.3, 0.5, 0.8) if menu.jets is None else menu.jets.efficiencies
+    return working_points(
+        scores, FIRMWARE, test.labels[rows] == names.index(name), test.weights[rows], test.events[rows], efficiencies,
+        subject.recipe.seed,
+    )  # fmt: skip
+
+
+def _highest_khz(subject: Subject, sample: FeatureDataset, against: tuple[str, ...], luminosity: float) -> float | None:
+    """Rate of all simulated collisions of the background's processes, whether or not they have a jet in the window."""
+    data, made = subject.recipe.data, sample.origin.details.get("processes", {})
+    if not isinstance(data, SimulatedJets):
+        return None
+    names = {name for name, process in data.processes.items() if set(process.classes) & set(against)}
+    if not names or not names <= set(made):
+        return None
+    return float(sum(made[name]["cross_section_pb"] for name in names)) * luminosity * 1e34 * 1e-36 / 1e3
+
+
+def _requirements(
+    menu: Menu, found: Mapping[str, tuple[WorkingPoint, ...]], highest_khz: float | None, luminosity: float,
+    against: tuple[str, ...],
+) -> tuple[Requirement, ...]:  # fmt: skip
+    requirements = []
+    for khz in menu.rates_khz:
+        name, limit = f"rate:{khz:g}_khz", f"<= {khz:g}"
+        if highest_khz is None or highest_khz > khz:
+            note = "the sample holds chosen jets, not collisions as they come: it has no rate"
+            requirements.append(not_measured(name, limit, required=False, note=note))
+            continue
+        note = (
+            f"kHz of all collisions that {', '.join(against)} jets of this window come from, at {luminosity:.2g}e34 / cm2 s, "
+            f"with every one accepted: no threshold has {khz:g} kHz"
+        )
+        requirements.append(at_most(name, highest_khz, khz, required=True, note=note))
+    for name, points in found.items():
+        for point in points:
+            increase, background = point.increase[FIRMWARE], point.background
+            note = (
+                f"background at code {point.threshold}: float {background[FLOAT].value:.4g} +- "
+                f"{background[FLOAT].uncertainty:.2g}, firmware {background[FIRMWARE].value:.4g} +- "
+                f"{background[FIRMWARE].uncertainty:.2g}; {point.passed:,} jets pass; paired"
+            )
+            requirements.append(
+                at_most(f"quantisation:background_{name}_at_{point.efficiency:g}", increase.value,
+                        menu.limits.background_increase, required=True, uncertainty=increase.uncertainty, note=note)
+            )  # fmt: skip
+    return tuple(requirements)
