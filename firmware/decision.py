@@ -17,6 +17,7 @@ import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -185,6 +186,11 @@ class DecisionResult:
         }  # fmt: skip
 
 
+def decision_path(project: Path) -> Path:
+    """Where the accept bits of the project in a folder are recorded."""
+    return project / FOLDER / DECISION
+
+
 def write(project: FirmwareProject, cuts: Sequence[Cut]) -> Decision:
     """Write accept bits into a project's folder, in place of those that were there.
 
@@ -213,7 +219,7 @@ def load(project: FirmwareProject) -> Decision | None:
     Raises:
         InputError: They were written for other sources, are incomplete, or are none of this project's outputs.
     """
-    path = project.folder / FOLDER / DECISION
+    path = decision_path(project.folder)
     if not path.is_file():
         return None
     try:

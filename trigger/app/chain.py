@@ -536,6 +536,7 @@ def _trained_records(chain: Chain) -> list[Path]:
 
 def rate(chain: Chain, record: Mapping[str, Any]) -> tuple[Requirement, ...]:
     """What is required of rates, thresholds and efficiencies by the recipe's menu, once; nothing where it names none."""
+    from firmware.decision import decision_path
     from trigger.app import rate_report
     from trigger.app.scored import Subject
     from trigger.app.sections import RATES
@@ -556,7 +557,8 @@ def rate(chain: Chain, record: Mapping[str, Any]) -> tuple[Requirement, ...]:
     before = [read_json(folder / "steps" / f"{name}.json")["key"] for folder, name in (
         (chain.folder, "performance"), (chain.model_folder, "float"), (chain.model_folder, "quantised"))]  # fmt: skip
     key = digest(STEP_FORMAT, version("jetgate"), record["digest"], menu, before, EVENT_FORMAT, SAMPLE_FORMAT)
-    step(chain.folder, "rates", key, [path, chain.folder / rate_report.MENU], judge)
+    bits = decision_path(open_project(chain, record).folder)
+    step(chain.folder, "rates", key, [path, chain.folder / rate_report.MENU, bits], judge)
     return rate_report.requirements_in(path)
 
 

@@ -186,6 +186,7 @@ def emulate(
     from firmware.emulation import emulate as compare
     from firmware.mutation import MUTANTS
     from firmware.project import FirmwareProject
+    from trigger.app.accept_bits import bits_of
     from trigger.app.console import Reporter, divergence_tables, overall_line, start_keras, verdict_table
     from trigger.verdict import Verdict
 
@@ -217,6 +218,8 @@ def emulate(
             threads=workers, trace=trace, progress=progress,
         )  # fmt: skip
     requirements, content = result.requirements(), result.summary()
+    if not engine:
+        requirements = (*requirements, *bits_of(opened, workers))
     if mutate:
         faults = _mutate(opened, result.agrees, mutants or MUTANTS, seed, workers)
         requirements = (*requirements, faults[0])

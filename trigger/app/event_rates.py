@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -156,15 +157,16 @@ def _disturbances(
         return Disturbed(undisturbed, replace(undisturbed, scores={NETWORK: codes(faulty)}))
 
     generator = np.random.default_rng(seed)
-    found: dict[str, Callable[[], Disturbed]] = {
-        name: lambda factor=factor: energies(lambda shape: np.full(shape, factor))  # type: ignore[misc]
-        for name, factor in SHIFTS.items()
+
+    def smeared(shape: tuple[int, ...]) -> Array:
+        return generator.normal(1, SMEARING, shape).clip(0.5, 1.5)
+
+    return {
+        **{name: partial(energies, partial(np.full, fill_value=factor)) for name, factor in SHIFTS.items()},
+        f"energies smeared by {SMEARING:.0%}": partial(energies, smeared),
+        **{name: partial(shower, column) for column, name in enumerate(SHOWERS)},
+        **{name: partial(towers, name) for name in FAULTS},
     }
-    found[f"energies smeared by {SMEARING:.0%}"] = lambda: energies(
-        lambda shape: generator.normal(1, SMEARING, shape).clip(0.5, 1.5)
-    )
-    found |= {name: lambda column=column: shower(column) for column, name in enumerate(SHOWERS)}  # type: ignore[misc]
-    return found | {name: lambda name=name: towers(name) for name in FAULTS}  # type: ignore[misc]
 
 
 def scaled(events: EventDataset, factors: Factors) -> EventDataset:

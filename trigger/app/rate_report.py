@@ -69,12 +69,14 @@ def judge(subject: Subject, menu: Menu, workers: int, report: Reporter) -> Rates
 
 
 def record(found: Rates | TaggerPoints, folder: Path) -> None:
-    """Write what was found into a run's folder: `rates.json`, `menu.yaml`, and figures beside the others."""
+    """Write what was found into a run's folder: `rates.json`, the menu as it came out, and figures beside
+    the others.
+    """
     for old in (folder / PLOTS).glob(f"{PREFIX}*"):  # of another menu
         old.unlink()
     figures = draw_rates(found, folder / PLOTS)
     tables = [one.model_dump(mode="json") for one in rate_tables(found)]
-    write_text(folder / MENU, dump(found.menu))
+    write_text(folder / MENU, dump(found.chosen_menu))
     write_json(folder / RATES, {"tables": tables, "figures": figures, **found.summary()})
 
 

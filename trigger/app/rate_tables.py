@@ -26,13 +26,13 @@ PREFIX = "rate_"
 def rate_tables(found: Rates | TaggerPoints) -> tuple[Table, ...]:
     """Requirements, and whatever they rest on."""
     if isinstance(found, TaggerPoints):
-        return (_requirements(found.verdict), _points(found))
+        return (_requirements(found.verdict), _points(found), *_bits(found))
     each = [
         table for one in found.judged
         for table in (_thresholds(found, one), _efficiencies(one), *_stability(one), *_pileup(one))
     ]  # fmt: skip
     shared = () if found.alone is None else (_shared(found),)
-    return (_requirements(found.verdict), *each, _menu(found), _overlap(found), *shared)
+    return (_requirements(found.verdict), *each, *_bits(found), _menu(found), _overlap(found), *shared)
 
 
 def draw_rates(found: Rates | TaggerPoints, folder: Path) -> dict[str, str]:
@@ -212,6 +212,19 @@ def _efficiency(one: Efficiency | None) -> Cell:
         return None
     low, high = one.interval_68
     return _measured(one.value, (high - low) / 2)
+
+
+def _bits(found: Rates | TaggerPoints) -> tuple[Table, ...]:
+    if not found.bits.cuts:
+        return ()
+    rows = tuple(
+        (number, one.name, one.output, ", ".join(one.against) or "nothing", one.threshold)
+        for number, one in enumerate(found.bits.cuts)
+    )
+    return (
+        Table(title="Accept bits in the firmware", columns=("bit", "name", "output", "less the largest of", "threshold, code"),
+              rows=rows, note="In the folder decision/ of the firmware's project, in C++ and in Verilog."),
+    )  # fmt: skip
 
 
 def _menu(found: Rates) -> Table:

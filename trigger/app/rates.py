@@ -7,10 +7,12 @@ at fixed efficiencies (`trigger/app/tagger_points.py`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from trigger.app import event_rates
+from trigger.app.accept_bits import AcceptBits, accept_bits, at_rate, cut_name
 from trigger.app.console import Reporter, start_keras
 from trigger.app.scored import FLOAT, QUANTISED, Disturbed, FirmwareScore, Scored, Subject, of
 from trigger.data.generate_events import EventData
@@ -98,6 +100,7 @@ class Rates:
         seeds: Rates of the menu's own seeds, and of the firmware's scores beside them.
         alone: The menu's rate shared out among its seeds alone.
         beside: The same with the firmware's scores as further seeds.
+        bits: The chosen thresholds in the firmware.
         verdict: What is required.
     """
 
@@ -107,7 +110,22 @@ class Rates:
     seeds: MenuRates
     alone: Shared | None
     beside: Shared | None
+    bits: AcceptBits
     verdict: Verdict
+
+    @property
+    def chosen_menu(self) -> Menu:
+        """The menu with every threshold as the code that it came to, those of the firmware's scores among its seeds."""
+        own = {one.score.name for one in self.judged}
+        asked = [
+            seed.model_copy(update={"threshold": self.seeds.seeds[seed.name].threshold, "rate_khz": None})
+            for seed in self.menu.seeds if seed.score not in own
+        ]  # fmt: skip
+        ours = [
+            Seed(name=cut_name(score, what), score=score.name, threshold=code)
+            for score, what, code in chosen(self.judged)
+        ]
+        return self.menu.model_copy(update={"seeds": (*asked, *ours)})
 
     @property
     def gain(self) -> dict[str, Estimate]:
@@ -124,6 +142,7 @@ class Rates:
             "seeds": self.seeds.summary(),
             "shared_out": {name: None if one is None else one.summary() for name, one in shared},
             "gain": {name: one.summary() for name, one in self.gain.items()},
+            "accept_bits": self.bits.summary(),
             "verdict": self.verdict.model_dump(mode="json"),
         }
 
@@ -168,10 +187,22 @@ def rates(subject: Subject, menu: Menu, workers: int, report: Reporter, sample: 
         about = (1e3 * menu.total_khz, subject.recipe.seed)
         alone = shared_out(sample.crossings, sample.signals, menu.seeds, *about)
         beside = shared_out(sample.crossings, sample.signals, (*menu.seeds, *ours), *about)
+    bits = accept_bits(subject, chosen(judged), menu.accept_bits, workers, report)
+    asked = requirements(menu, judged, bool(sample.disturbed))
     return Rates(
-        menu, sample, judged, menu_rates(sample.crossings, (*menu.seeds, *ours)), alone, beside,
-        Verdict(requirements=requirements(menu, judged, bool(sample.disturbed))),
+        menu, sample, judged, menu_rates(sample.crossings, (*menu.seeds, *ours)), alone, beside, bits,
+        Verdict(requirements=(*asked, *bits.requirements)),
     )  # fmt: skip
+
+
+def chosen(judged: Sequence[Judged]) -> list[tuple[FirmwareScore, str, int]]:
+    """Every threshold that is resolved: its score, what it is for, and its code."""
+    return [
+        (one.score, at_rate(threshold.target_hz / 1e3), threshold.code)
+        for one in judged
+        for threshold in one.thresholds
+        if threshold.resolved and threshold.code is not None
+    ]
 
 
 def _sample(subject: Subject, menu: Menu, workers: int, report: Reporter) -> Scored:
@@ -319,7 +350,7 @@ def _at_rates(menu: Menu, one: Judged) -> list[Requirement]:
     found = []
     for threshold, costs in zip(one.thresholds, one.costs, strict=True):
         khz = threshold.target_hz / 1e3
-        name, limit = f"rate:{_called(one, f'{khz:g}_khz')}", f"<= {khz:g}"
+        name, limit = f"rate:{_called(one, at_rate(khz))}", f"<= {khz:g}"
         if not threshold.resolved or threshold.rate is None:
             found.append(not_measured(name, limit, required=True, note=threshold.note))
             continue
@@ -342,7 +373,7 @@ def _quantisation(menu: Menu, one: Judged, khz: float, costs: Cost) -> Requireme
     )
     worst = max(costs.signals.values(), key=lambda part: part.loss.value).loss
     return at_most(
-        f"quantisation:{_called(one, f'efficiency_at_{khz:g}_khz')}", worst.value, menu.limits.efficiency_loss, required=True,
+        f"quantisation:{_called(one, f'efficiency_at_{at_rate(khz)}')}", worst.value, menu.limits.efficiency_loss, required=True,
         uncertainty=worst.uncertainty,
         note=f"largest loss of a signal against the float network at the same rate; {losses}; at the same threshold the rate "
         f"changes by {change.value / 1e3:+.3g} +- {change.uncertainty / 1e3:.2g} kHz",

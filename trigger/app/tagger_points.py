@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from trigger.app.accept_bits import AcceptBits, accept_bits
 from trigger.app.chain import network_inputs, splits, stored_features
 from trigger.app.console import Reporter, start_keras
-from trigger.app.scored import FLOAT, QUANTISED, Subject, firmware_codes
+from trigger.app.scored import FLOAT, QUANTISED, FirmwareScore, Subject, firmware_codes
 from trigger.data.generate import SimulatedJets
 from trigger.data.jets import FeatureDataset, Split
 from trigger.decision.menu import Menu
@@ -41,6 +42,7 @@ class TaggerPoints:
         highest_khz: Rate of all collisions that the background's jets come from; `None` where it is not known.
         luminosity: For it, in 1e34 / cm2 s.
         rows: Jets that were held out.
+        bits: The thresholds in the firmware.
         verdict: What is required.
     """
 
@@ -50,7 +52,13 @@ class TaggerPoints:
     highest_khz: float | None
     luminosity: float
     rows: int
+    bits: AcceptBits
     verdict: Verdict
+
+    @property
+    def chosen_menu(self) -> Menu:
+        """The menu; its thresholds are in `bits` alone, for jets of one window have no rate that a seed could be asked for."""
+        return self.menu
 
     def summary(self) -> dict[str, Any]:
         """As `rates.json` holds it."""
@@ -61,6 +69,7 @@ class TaggerPoints:
             "highest_khz": self.highest_khz,
             "luminosity_1e34": self.luminosity,
             "held_out_rows": self.rows,
+            "accept_bits": self.bits.summary(),
             "verdict": self.verdict.model_dump(mode="json"),
         }
 
@@ -88,10 +97,29 @@ def tagger_points(subject: Subject, menu: Menu, workers: int, report: Reporter) 
     found = {name: _points(subject, menu, test, outputs, name, against) for name in tagged}
     luminosity = menu.total_hz * (menu.sample.pileup or PILEUP) / INELASTIC_PB * 1e36 / 1e34
     highest = _highest_khz(subject, sample, against, luminosity)
+    bits = accept_bits(subject, _chosen(subject, found, against), menu.accept_bits, workers, report)
+    asked = _requirements(menu, found, highest, luminosity, against)
     return TaggerPoints(
-        menu, against, found, highest, luminosity, len(test),
-        Verdict(requirements=_requirements(menu, found, highest, luminosity, against), synthetic=sample.origin.synthetic),
+        menu, against, found, highest, luminosity, len(test), bits,
+        Verdict(requirements=(*asked, *bits.requirements), synthetic=sample.origin.synthetic),
     )  # fmt: skip
+
+
+def _chosen(
+    subject: Subject, found: Mapping[str, tuple[WorkingPoint, ...]], against: tuple[str, ...]
+) -> list[tuple[FirmwareScore, str, int]]:
+    """Every threshold: its score, what it is for, and its code."""
+    port = subject.project.manifest.outputs
+    form, detector = port.fixed_point, subject.recipe.network.task == "anomaly"
+    chosen = []
+    for name, points in found.items():
+        score = (
+            FirmwareScore(name, port.elements[0], (), form.max_code, form.step)
+            if detector
+            else FirmwareScore(name, name, against, form.max_code - form.min_code, form.step)
+        )
+        chosen += [(score, f"at_{point.efficiency:g}", point.threshold) for point in points]
+    return chosen
 
 
 def _classes(subject: Subject, menu: Menu, names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:

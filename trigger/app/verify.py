@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from firmware.decision import decision_path
 from firmware.project import FirmwareProject
 from trigger.app.chain import stored_features
 from trigger.app.console import start_keras
@@ -93,12 +94,13 @@ def _steps(run: FinishedRun, home: Path) -> Iterator[Check]:
 
 def _place(run: FinishedRun, home: Path, step: str, name: str) -> Path:
     """Where a step put a file: beside its record's folder, in a folder of its own, among the figures or the reports."""
-    places = (home / name, home / step / name, home / PLOTS / name, run.project_folder / "reports" / name)
+    bits = decision_path(run.project_folder)
+    places = (home / name, home / step / name, home / PLOTS / name, run.project_folder / "reports" / name, bits)
     if home == run.models:
         usual = 0 if step.endswith("features") else 1
     else:
-        usual = 3 if step == "open" else 2 if Path(name).suffix in (".svg", ".png") else 0
-    return next((path for path in places if path.is_file()), places[usual])
+        usual = 3 if step == "open" else 4 if name == bits.name else 2 if Path(name).suffix in (".svg", ".png") else 0
+    return next((path for path in places if path.is_file() and path.name == name), places[usual])
 
 
 def _file(run: FinishedRun, path: Path, recorded: str) -> Check:

@@ -129,6 +129,7 @@ class Menu(Settings):
         rates_khz: Rates that the network's score is judged at.
         total_khz: Rate that is shared out among the seeds, without and with the network; not done where it is `None`.
         jets: What a tagger of jets is judged by.
+        accept_bits: Whether the chosen thresholds are written into the firmware.
         sample: Crossings that rates are counted from.
         limits: What is required.
     """
@@ -139,6 +140,7 @@ class Menu(Settings):
     rates_khz: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(1.0, 10.0), min_length=1)
     total_khz: float | None = Field(default=None, gt=0)
     jets: JetScores | None = None
+    accept_bits: bool = True
     sample: RateSample = RateSample()
     limits: Limits = Limits()
 
