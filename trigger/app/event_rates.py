@@ -30,7 +30,7 @@ NETWORK = "network"
 SHIFTS = {"energy scale +3 %": 1.03, "energy scale -3 %": 0.97}
 SMEARING = 0.05
 OFFLINE = "HT of particle-level jets in GeV"
-OFFLINE_EDGES_GEV = (0.0, 60.0, 100.0, 150.0, 200.0, 300.0, 400.0, 600.0, 1000.0, 2000.0)
+OFFLINE_EDGES_GEV = (0.0, 60.0, 100.0, 150.0, 200.0, 300.0, 400.0, 500.0, 700.0, 1000.0)
 Factors = Callable[[tuple[int, ...]], Array]
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LOWEST_KHZ = 0.05
+_FEWEST = 8
 
 
 def rate_against_threshold(curve: RateCurve, targets_khz: Sequence[float], score: str) -> Figure:
@@ -30,11 +31,13 @@ def rate_against_threshold(curve: RateCurve, targets_khz: Sequence[float], score
         axes.step(curve.codes, khz, where="pre", color=COLOURS[0], label="rate")
         for colour, target in enumerate(targets_khz, 1):
             axes.axhline(target, color=COLOURS[colour % len(COLOURS)], linestyle="--", label=f"{target:g} kHz")
-        if np.isfinite(curve.lowest_rate_hz):
-            axes.axhline(curve.lowest_rate_hz / 1e3, color="grey", linestyle=":", label="resolution of the sample")
         bottom = min([_LOWEST_KHZ, *(target / 10 for target in targets_khz)])
+        if curve.lowest_rate_hz / 1e3 >= bottom:  # not where it is NaN
+            axes.axhline(curve.lowest_rate_hz / 1e3, color="grey", linestyle=":", label="resolution of the sample")
         axes.set(xlabel=f"threshold on '{score}', code of the firmware", ylabel="rate in kHz", yscale="log",
                  ylim=(bottom, 3 * khz.max()), xlim=_shown(curve.codes, khz, bottom))  # fmt: skip
+        axes.locator_params(axis="x", nbins=4)
+        axes.ticklabel_format(axis="x", style="plain")
         axes.legend(loc="upper right")
         axes.grid(alpha=0.3)
     return figure
@@ -66,14 +69,14 @@ def efficiencies_at(found: Mapping[str, Mapping[str, Efficiency]]) -> Figure:
 
 
 def turn_ons(found: Mapping[str, TurnOn], quantity: str, label: str) -> Figure:
-    """Efficiency of each signal in bins of an offline quantity, with 68 % intervals."""
+    """Efficiency of each signal in bins of an offline quantity, with 68 % intervals; bins of a handful of events are left out."""
     with styled():
         figure, axes = labelled_axes(True)
         for number, (name, one) in enumerate(found.items()):
-            known = [at for at, each in enumerate(one.bins) if each is not None]
+            known = [at for at, events in enumerate(one.events) if events >= _FEWEST]
             edges = np.array(one.edges)
             middle, half = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / 2
-            values, errors = _with_errors([each for each in one.bins if each is not None])
+            values, errors = _with_errors([each for at in known if (each := one.bins[at]) is not None])
             axes.errorbar(
                 middle[known], values, errors, half[known], fmt="o", markersize=4, color=COLOURS[number % len(COLOURS)],
                 label=name, capsize=2,
@@ -88,6 +91,7 @@ def stability(changes: Mapping[str, Estimate]) -> Figure:
     """Rate under each disturbance, relative to the undisturbed one, with its paired standard deviation."""
     with styled():
         figure, axes = labelled_axes(True)
+        figure.set_size_inches(12, 8)
         names: list[Any] = list(changes)
         values, errors = ([getattr(changes[name], what) for name in names] for what in ("value", "uncertainty"))
         axes.barh(range(len(names)), values, xerr=np.nan_to_num(errors), color=COLOURS[0], capsize=3)
