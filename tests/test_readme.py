@@ -107,7 +107,9 @@ def test_every_command(folder, network, monkeypatch, capsys):
         status = cli.status_of(arguments)
         captured = capsys.readouterr()
         # Six hundred toy jets and five epochs may well miss what is required: then the answer is no.
-        assert status in ((0, 1) if arguments[0] in ("run", "rates") else (0,)), f"{line}\n{captured.out}\n{captured.err}"
+        assert status in ((0, 1) if arguments[0] in ("run", "rates") else (0,)), (
+            f"{line}\n{captured.out}\n{captured.err}"
+        )
 
 
 def test_python_example(folder, monkeypatch, capsys):

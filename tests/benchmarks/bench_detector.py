@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from trigger.data.detector import PRESETS, detect
-from trigger.data.generate import PROCESSES, PythiaData, _record, _seeded, _visible, generate, read_generated
+from trigger.data.generate import PROCESSES, PythiaData, generate, read_generated, record_of, seeded, visible
 from trigger.inputs.clustering import cluster
 from trigger.inputs.features import jet_features
 from trigger.inputs.observables import mass_peak
@@ -35,8 +35,8 @@ def test_jet_resolution_of_the_presets():
     data, events = PythiaData(kind="pythia"), 600
     truth = []
     for process in ("qcd", "wz", "top"):
-        pythia = _seeded(PROCESSES[process].settings(data), 5)
-        truth.append(_visible(pythia, _record(pythia.nextBatch(events)), 5.0, 0))
+        pythia = seeded(PROCESSES[process].settings(data), 5)
+        truth.append(visible(pythia, record_of(pythia.nextBatch(events)), 5.0, 0))
     print("\njet pT response, 800 to 1200 GeV:  median   width of the central 68 % / median")
     measured = {}
     for name, preset in PRESETS.items():

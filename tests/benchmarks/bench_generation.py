@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-from trigger.data.generate import PROCESSES, Chunk, PythiaData, _seeded, _started, simulate
+from trigger.data.generate import PROCESSES, Chunk, PythiaData, _started, seeded, simulate
 
 EVENTS = 1000  # a chunk of the main job
 DATA = PythiaData(kind="pythia", jets_per_class=4000)
@@ -14,7 +14,7 @@ DATA = PythiaData(kind="pythia", jets_per_class=4000)
 
 def bare(process: str, seed: int) -> float:
     """Processor seconds for `next` alone."""
-    pythia = _seeded(PROCESSES[process].settings(DATA), seed)
+    pythia = seeded(PROCESSES[process].settings(DATA), seed)
     start = time.process_time()
     for _ in range(EVENTS):
         pythia.next()

@@ -11,7 +11,7 @@ import pytest
 import uproot
 
 from trigger.config import parse
-from trigger.data.generate import Chunk, PythiaData, _pythia_seed, generate, make_chunk, read_generated, simulate
+from trigger.data.generate import Chunk, PythiaData, generate, make_chunk, pythia_seed, read_generated, simulate
 from trigger.data.jets import concatenate_features
 from trigger.errors import InputError, ToolError
 from trigger.inputs.features import jet_features
@@ -74,7 +74,7 @@ def test_the_number_of_workers_and_an_interruption_change_nothing(tmp_path):
     # What a killed run leaves: some chunks, one of them beyond what is needed, and half a file beside them.
     home = tmp_path / "one" / two.parent.name / "chunks"
     home.mkdir(parents=True)
-    make_chunk(Chunk(data, "wz", 0, _pythia_seed(3, "wz", 0), 100, None), home)
+    make_chunk(Chunk(data, "wz", 0, pythia_seed(3, "wz", 0), 100, None), home)
     (home / ".wz-0001.root-abc").mkdir()
     one = generate(data, 3, tmp_path / "one", workers=1)
     digests = [

@@ -36,7 +36,7 @@ def collisions():
     """Pythia's own record of some collisions of each process: `name -> batch`."""
     made = {}
     for name, process in DATA.processes.items():
-        pythia = machinery._seeded(process.settings(DATA), 17)
+        pythia = machinery.seeded(process.settings(DATA), 17)
         made[name] = pythia.nextBatch(25)
     return made
 
@@ -117,8 +117,8 @@ def test_impact_parameters_are_smeared_as_stated(resolution):
 def test_the_impact_parameter_is_the_distance_of_the_line_to_the_beam(collisions):
     """By geometry: the foot of the perpendicular from the beam to the line through where the particle was made."""
     batch = collisions["bottom"]
-    pythia = machinery._seeded(DATA.processes["bottom"].settings(DATA), 17)
-    seen = machinery._visible(pythia, machinery._record(batch), 3.0, 0)
+    pythia = machinery.seeded(DATA.processes["bottom"].settings(DATA), 17)
+    seen = machinery.visible(pythia, machinery.record_of(batch), 3.0, 0)
     record = [one for event in batch.prt.to_list() for one in event]
     stable = [
         one for one in record
@@ -164,7 +164,7 @@ def direction(p):
 def test_hadronic_taus_by_their_daughters(collisions):
     """Mother by mother in Pythia's record: the last tau, its daughters, what of them is visible."""
     batch = collisions["tau"]
-    found = np.stack(hadronic_taus(machinery._record(batch)), axis=1)
+    found = np.stack(hadronic_taus(machinery.record_of(batch)), axis=1)
     expected, leptonic = [], 0
     for number, event in enumerate(batch.prt.to_list()):
         for one in event:
@@ -195,7 +195,7 @@ def test_labels_by_hand(collisions):
     data = DATA.model_copy(update={"classes": order})
     generator = np.random.default_rng(8)
     for name, batch in collisions.items():
-        record, expected = machinery._record(batch), []
+        record, expected = machinery.record_of(batch), []
         events = [list(filter(decides, event)) for event in batch.prt.to_list()]
         partons = machinery.hard_partons(record)
         taus = np.stack(hadronic_taus(record), axis=1)
@@ -242,7 +242,7 @@ def label_by_hand(process, event, taus, eta, phi):
 
 
 def test_heavy_hadrons_in_the_record(collisions):
-    record = machinery._record(collisions["bottom"])
+    record = machinery.record_of(collisions["bottom"])
     for digit in (4, 5):
         expected = [
             number for number, event in enumerate(collisions["bottom"].prt.to_list()) for one in event

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trigger.app import event_rates
+from trigger.app import event_rates, jet_rates
 from trigger.app.accept_bits import AcceptBits, accept_bits, at_rate, cut_name
 from trigger.app.console import Reporter, start_keras
 from trigger.app.scored import FLOAT, QUANTISED, Disturbed, FirmwareScore, Scored, Subject, of
 from trigger.data.generate_events import EventData
+from trigger.data.level1_collisions import Level1Collisions
 from trigger.data.level1_jets import Level1JetData
 from trigger.decision.acceptance import Efficiency, TurnOn, efficiency, turn_on
 from trigger.decision.cost import Cost, cost
@@ -219,9 +220,6 @@ def _sample(subject: Subject, menu: Menu, workers: int, report: Reporter) -> Sco
             f"menu {menu.name!r} does not say which classes of jets are tagged; add 'jets: {{tagged: [...], against: [...], "
             f"pt_gev: 60}}' of {', '.join(recipe.class_names)}, as the packaged menu 'level1_jets' does"
         )
-    from trigger.app import jet_rates
-    from trigger.data.level1_collisions import Level1Collisions
-
     data = Level1Collisions.model_validate({
         "jets": recipe.data, "slices_gev": wanted.slices_gev, "collisions_per_slice": wanted.crossings_per_slice,
         "signals": wanted.signals, "collisions_per_signal": wanted.events_per_signal,

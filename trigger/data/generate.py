@@ -365,7 +365,7 @@ def _run_chunks(
             if open_chunks[name] <= 0:
                 break
             index = submitted[name]
-            chunk_seed = _pythia_seed(seed, name, index)
+            chunk_seed = pythia_seed(seed, name, index)
             future = pool.submit(make_chunk, Chunk(data, name, index, chunk_seed, events, minbias), folder)
             running[future] = (name, index)
             submitted[name] += 1
@@ -383,7 +383,7 @@ def _run_chunks(
     }
 
 
-def _pythia_seed(seed: int, name: str, index: int) -> int:
+def pythia_seed(seed: int, name: str, index: int) -> int:
     """A seed of its own for every chunk; Pythia takes 1 to 900,000,000, this is at most 2^28."""
     return 1 + int(digest(seed, name, index)[:7], 16)
 
@@ -408,12 +408,12 @@ def simulate(chunk: Chunk) -> JetBlock:
     import awkward as ak
 
     data, process = chunk.data, chunk.data.processes[chunk.process]
-    pythia = _seeded(process.settings(data), chunk.seed)
+    pythia = seeded(process.settings(data), chunk.seed)
     generator = np.random.default_rng([chunk.seed, 1])
     batch = pythia.nextBatch(chunk.events)
     weights = ak.to_numpy(batch.info.weights[:, 0])
-    record = _record(batch)
-    particles = _visible(pythia, record, PRESETS[data.detector].acceptance, Vertex.LEADING)
+    record = record_of(batch)
+    particles = visible(pythia, record, PRESETS[data.detector].acceptance, Vertex.LEADING)
     if chunk.pool is None:
         seen = detect(particles, PRESETS[data.detector], generator)
     else:
@@ -459,9 +459,9 @@ def collide(lines: tuple[str, ...], seed: int, name: str, index: int, events: in
     Raises:
         InputError: Pythia does not know a setting or cannot be started.
     """
-    pythia = _seeded(lines, _pythia_seed(seed, name, index))
+    pythia = seeded(lines, pythia_seed(seed, name, index))
     batch = pythia.nextBatch(events)
-    particles = _visible(pythia, _record(batch), acceptance, Vertex.LEADING)
+    particles = visible(pythia, record_of(batch), acceptance, Vertex.LEADING)
     squared = np.asarray(batch.info.pT2Hat, dtype=np.float64)
     scale = np.sqrt(np.where(np.isfinite(squared) & (squared > 0), squared, 0.0))
     showers = shower_weights(batch) if set(SHOWER_LINES) <= set(lines) else np.ones((events, len(SHOWERS)))
@@ -497,7 +497,7 @@ def shower_weights(batch: Any) -> NDArray[np.float64]:
     return relative
 
 
-def _seeded(lines: tuple[str, ...], seed: int) -> Any:
+def seeded(lines: tuple[str, ...], seed: int) -> Any:
     """A Pythia with these settings whose next events depend on `seed` alone, whatever it generated before.
 
     Starting Pythia takes as long as fifty events, so a worker keeps it. Between chunks only the random numbers and the
@@ -549,7 +549,8 @@ class Record:
         return np.searchsorted(self.offsets, places, side="right") - 1
 
 
-def _record(batch: Any) -> Record:
+def record_of(batch: Any) -> Record:
+    """The event records of a batch, flat."""
     import awkward as ak
 
     prt = batch.prt
@@ -564,7 +565,7 @@ def _record(batch: Any) -> Record:
     )
 
 
-def _visible(pythia: Any, record: Record, acceptance: float, vertex: int) -> Particles:
+def visible(pythia: Any, record: Record, acceptance: float, vertex: int) -> Particles:
     """Stable particles that leave a trace, of all events."""
     code = np.abs(record.code)
     places = np.flatnonzero((record.status > 0) & (code != 12) & (code != 14) & (code != 16))
@@ -620,22 +621,42 @@ def hard_partons(record: Record) -> HardPartons:
     )
 
 
+def measured_jets(
+    data: SimulatedJets, seen: Particles, events: int, min_pt_gev: float, generator: np.random.Generator
+) -> tuple[Clustered, Any]:
+    """Jets of what a detector saw, of any pseudorapidity, and the constituents of each.
+
+    Args:
+        data: What a jet is.
+        seen: What the detector saw.
+        events: Number of events.
+        min_pt_gev: Softer jets are dropped.
+        generator: Of what the tracks measure.
+
+    Returns:
+        The jets, and an awkward array `jets * var * record` with the fields `CONSTITUENT_FIELDS` and those of `tracked`.
+    """
+    import awkward as ak
+
+    columns: dict[str, NDArray[Any]] = {
+        "px": seen.px, "py": seen.py, "pz": seen.pz, "E": seen.energy, "charge": seen.charge, "pdg_id": seen.kind,
+        "vertex": seen.vertex, **data.tracked(seen, generator),
+    }  # fmt: skip
+    counts = np.bincount(seen.event, minlength=events)
+    jets = cluster(ak.unflatten(ak.zip(columns), counts), data.radius, min_pt_gev)
+    places = jets.constituents + np.concatenate([[0], np.cumsum(counts)])[jets.event]
+    flat = ak.flatten(places)
+    return jets, ak.unflatten(ak.zip({name: column[flat] for name, column in columns.items()}), ak.num(places))
+
+
 def _jets(
     chunk: Chunk, record: Record, particles: Particles, seen: Particles, weights: NDArray[np.float64],
     generator: np.random.Generator,
 ) -> JetBlock:  # fmt: skip
     """Cluster what was seen and keep the labelled jets in the window."""
-    import awkward as ak
-
     data = chunk.data
     low, high = data.pt_gev
-    columns: dict[str, NDArray[Any]] = {
-        "px": seen.px, "py": seen.py, "pz": seen.pz, "E": seen.energy, "charge": seen.charge, "pdg_id": seen.kind,
-        "vertex": seen.vertex, **data.tracked(seen, generator),
-    }  # fmt: skip
-    counts = np.bincount(seen.event, minlength=chunk.events)
-    events = ak.unflatten(ak.zip(columns), counts)
-    jets = cluster(events, data.radius, low)
+    jets, constituents = measured_jets(data, seen, chunk.events, low, generator)
     p = jets.momentum
     pt, eta = transverse_momentum(p["px"], p["py"]), pseudorapidity(p["px"], p["py"], p["pz"])
     label = data.match(chunk.process, record, jets.event, eta, np.arctan2(p["py"], p["px"]))
@@ -643,13 +664,9 @@ def _jets(
     target = data.target(particles, jets, chunk.events)
     if target is not None:
         chosen &= ~np.isnan(target)
-    first_particle = np.concatenate([[0], np.cumsum(counts)])[jets.event[chosen]]
-    places = jets.constituents[chosen] + first_particle
-    flat = ak.flatten(places)
-    constituents = ak.unflatten(ak.zip({name: column[flat] for name, column in columns.items()}), ak.num(places))
     number = (list(data.processes).index(chunk.process) * MAX_CHUNKS + chunk.index) * EVENT_NUMBERS_PER_CHUNK
     return JetBlock(
-        constituents=constituents,
+        constituents=constituents[chosen],
         labels=label[chosen],
         weights=np.ones(int(chosen.sum())),
         events=number + jets.event[chosen],
@@ -703,7 +720,7 @@ def _prepare_pool(data: SimulatedJets, seed: int, folder: Path, pool: Executor, 
         return target
     piece = 500
     futures = [
-        pool.submit(_min_bias, energy, _pythia_seed(seed, "minbias", index), min(piece, size - start))
+        pool.submit(_min_bias, energy, pythia_seed(seed, "minbias", index), min(piece, size - start))
         for index, start in enumerate(range(0, size, piece))
     ]
     parts = []
@@ -723,8 +740,8 @@ def _prepare_pool(data: SimulatedJets, seed: int, folder: Path, pool: Executor, 
 
 
 def _min_bias(energy_tev: float, seed: int, events: int) -> tuple[Particles, int]:
-    pythia = _seeded((f"Beams:eCM = {1000 * energy_tev}", *_MIN_BIAS), seed)
-    return _visible(pythia, _record(pythia.nextBatch(events)), 5.0, Vertex.PILEUP), events
+    pythia = seeded((f"Beams:eCM = {1000 * energy_tev}", *_MIN_BIAS), seed)
+    return visible(pythia, record_of(pythia.nextBatch(events)), 5.0, Vertex.PILEUP), events
 
 
 def _detect_with_pileup(particles: Particles, chunk: Chunk, generator: np.random.Generator) -> Particles:

@@ -108,19 +108,32 @@ SIGNALS: dict[Signal, tuple[str, ...]] = {
 """Pythia settings of each signal."""
 
 
-def _different(signals: tuple[str, ...]) -> tuple[str, ...]:
+def different_signals(signals: tuple[str, ...]) -> tuple[str, ...]:
+    """Of settings: refuse signals that are none, or named twice."""
     if len(set(signals)) != len(signals) or not signals:
         raise ValueError(f"at least one signal, each once, is needed; found {list(signals)}")
     return signals
 
 
-def _rising(edges: tuple[float, ...]) -> tuple[float, ...]:
+def rising_edges(edges: tuple[float, ...]) -> tuple[float, ...]:
+    """Of settings: refuse lower edges of slices of pTHat that do not rise, or begin too low."""
     if any(low >= high for low, high in pairwise((0, *edges))) or (edges and edges[0] < SLICES_FROM_GEV):
         raise ValueError(
             f"edges of slices rise and begin at {SLICES_FROM_GEV:g} GeV or above, where one scattering in a collision is as "
             f"hard at the most; found {list(edges)}"
         )
     return edges
+
+
+def slice_names(edges: tuple[float, ...]) -> tuple[str, ...]:
+    """Names of the slices of pTHat with these lower edges."""
+    return tuple(f"{SLICE_PREFIX}{edge:g}" for edge in edges)
+
+
+def slice_lines(edges: tuple[float, ...], at: int) -> tuple[str, ...]:
+    """Pythia's settings for QCD jets of one slice, up to the next; the last one has no end."""
+    ends = (*edges, -1)  # Pythia's word for no upper edge
+    return ("HardQCD:all = on", f"PhaseSpace:pTHatMin = {ends[at]}", f"PhaseSpace:pTHatMax = {ends[at + 1]}")
 
 
 class EventData(Settings):
@@ -141,13 +154,13 @@ class EventData(Settings):
     """
 
     kind: Literal["events"]
-    signals: Annotated[tuple[Signal, ...], AfterValidator(_different)] = tuple(SIGNALS)
+    signals: Annotated[tuple[Signal, ...], AfterValidator(different_signals)] = tuple(SIGNALS)
     crossings: int = Field(default=40_000, gt=0)
     events_per_signal: int = Field(default=3000, gt=0)
     pileup: float = Field(default=50.0, ge=0, le=200)
     pool: int = Field(default=20_000, ge=FOLDS)
     energy_tev: float = Field(default=13.0, gt=0, le=100)
-    slices_gev: Annotated[tuple[float, ...], AfterValidator(_rising)] = ()
+    slices_gev: Annotated[tuple[float, ...], AfterValidator(rising_edges)] = ()
     crossings_per_slice: int = Field(default=2000, gt=0)
 
     @model_validator(mode="after")
@@ -171,7 +184,7 @@ class EventData(Settings):
     @property
     def slice_names(self) -> tuple[str, ...]:
         """Names of the slices of pTHat."""
-        return tuple(f"{SLICE_PREFIX}{edge:g}" for edge in self.slices_gev)
+        return slice_names(self.slices_gev)
 
     def lines(self, name: str) -> tuple[str, ...]:
         """Pythia's settings for the hard collisions of a class, and for the pool, whose showers are not varied."""
@@ -179,10 +192,7 @@ class EventData(Settings):
             return (*SIGNALS[name], *SHOWER_LINES)
         if name not in self.slice_names:
             return MIN_BIAS
-        at = self.slice_names.index(name)
-        edges = (*self.slices_gev, -1)  # Pythia's word for no upper edge
-        window = (f"PhaseSpace:pTHatMin = {edges[at]}", f"PhaseSpace:pTHatMax = {edges[at + 1]}")
-        return ("HardQCD:all = on", *window, *SHOWER_LINES)
+        return (*slice_lines(self.slices_gev, self.slice_names.index(name)), *SHOWER_LINES)
 
     def slice_of(self, scale_gev: NDArray[np.float64]) -> NDArray[np.int64]:
         """Slice that a collision is in, -1 below all."""

@@ -124,11 +124,7 @@ class Level1JetData(SimulatedJets):
 
     def target(self, particles: Particles, jets: Clustered, events: int) -> NDArray[np.float64]:
         """The pT of the nearest particle-level jet over that of the jet, NaN where none is near."""
-        import awkward as ak
-
-        columns = {"px": particles.px, "py": particles.py, "pz": particles.pz, "E": particles.energy}
-        counts = np.bincount(particles.event, minlength=events)
-        made = cluster(ak.unflatten(ak.zip(columns), counts), self.radius, PARTICLE_JET_MIN_PT_GEV)
+        made = particle_jets(particles, self.radius, events)
         axes = [_direction(found.momentum) for found in (made, jets)]
         distance, nearest = _nearest(made.event, *axes[0], jets.event, *axes[1])
         near = distance < self.radius / 2
@@ -169,6 +165,15 @@ PROCESSES: dict[str, Process] = {
 """The collisions that Level-1 jets come from."""
 
 _Directions = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
+
+
+def particle_jets(particles: Particles, radius: float, events: int) -> Clustered:
+    """Jets of 10 GeV and more of all visible stable particles, of any pseudorapidity."""
+    import awkward as ak
+
+    columns = {"px": particles.px, "py": particles.py, "pz": particles.pz, "E": particles.energy}
+    counts = np.bincount(particles.event, minlength=events)
+    return cluster(ak.unflatten(ak.zip(columns), counts), radius, PARTICLE_JET_MIN_PT_GEV)
 
 
 def heavy_hadrons(record: Record, digit: int) -> _Directions:

@@ -7,7 +7,7 @@ when they were made, as JSON. Anybody's files are read by a mapping of branches 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,8 +77,18 @@ class JetBlock:
         )  # fmt: skip
 
 
-def write_sample(path: Path, blocks: Iterable[JetBlock], details: dict[str, Any]) -> None:
-    """Write blocks of jets one after the other into one ROOT file of our layout."""
+def write_sample(
+    path: Path, blocks: Iterable[JetBlock], details: dict[str, Any],
+    tables: Mapping[str, Mapping[str, NDArray[Any]]] | None = None,
+) -> None:  # fmt: skip
+    """Write blocks of jets one after the other into one ROOT file of our layout.
+
+    Args:
+        path: The file.
+        blocks: The jets.
+        details: What the file says of itself.
+        tables: Further trees by name, with their columns; `read_columns` reads them.
+    """
     import uproot
 
     with uproot.recreate(path) as file:
@@ -96,6 +106,8 @@ def write_sample(path: Path, blocks: Iterable[JetBlock], details: dict[str, Any]
             if tree is None:
                 tree = file.mktree(TREE, {name: _branch_type(name, column) for name, column in columns.items()})
             tree.extend(columns)
+        for name, table in (tables or {}).items():
+            file.mktree(name, {column: values.dtype for column, values in table.items()}).extend(dict(table))
         file[DETAILS] = json.dumps(details)
 
 
