@@ -53,7 +53,7 @@ def test_a_collision_has_its_best_jet_of_those_that_are_hard_enough():
     assert found["b"].tolist() == [11, -255, -255, 255]
     assert found["tau"].tolist() == [20, -255, -255, 0]
     assert all(score.dtype == np.int64 for score in found.values())
-    (cut, _) = tag().cuts()
+    (cut, _) = tag().scores()
     assert (cut.name, cut.output, cut.against, cut.step) == ("b", "b", ("light", "gluon"), 1 / 16)
     assert cut.max_code == 255 == found["b"].max()
 

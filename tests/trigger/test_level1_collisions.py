@@ -101,7 +101,7 @@ def test_columns_of_weights_are_those_of_their_names():
     batch = pythia.nextBatch(20)
     info, columns = pythia.infoPython(), ak.to_numpy(batch.info.weights)
     names = [info.weightNameByIndex(at) for at in range(columns.shape[1])]
-    assert names[-len(SHOWERS) :] == [f"shower{at}" for at in range(len(SHOWERS))]
+    assert names[-len(SHOWERS) :] == [name.replace(" ", "_").lower() for name in SHOWERS]
     for at, text in enumerate(SHOWERS.values()):
         single = names.index(text.replace(":", ".").lower())
         np.testing.assert_allclose(shower_weights(batch)[:, at], columns[:, single] / columns[:, 0])
