@@ -14,9 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trigger.app.chain import network_inputs
 from trigger.app.console import Reporter
-from trigger.app.scored import FLOAT, QUANTISED, Disturbed, FirmwareScore, Scored, Subject, firmware_codes, of
+from trigger.app.scored import (
+    FLOAT,
+    QUANTISED,
+    SHIFTS,
+    Disturbed,
+    FirmwareScore,
+    Scored,
+    Subject,
+    firmware_codes,
+    network_values,
+    of,
+)
 from trigger.data.events import MET, OBJECTS, REGION_BITS, SUMS, EventDataset, read_events
 from trigger.data.generate import SHOWERS
 from trigger.data.generate_events import EventData, disturbed_events, folds, generate_events
@@ -27,7 +37,6 @@ from trigger.inputs.objects import single_counts
 
 NETWORK = "network"
 """Name of the one score that a detector has."""
-SHIFTS = {"energy scale +3 %": 1.03, "energy scale -3 %": 0.97}
 SMEARING = 0.05
 OFFLINE = "HT of particle-level jets in GeV"
 OFFLINE_EDGES_GEV = (0.0, 60.0, 100.0, 150.0, 200.0, 300.0, 400.0, 500.0, 700.0, 1000.0)
@@ -99,17 +108,10 @@ def scored(
 
 def network_scores(subject: Subject, events: EventDataset, workers: int) -> dict[str, Scores]:
     """The firmware's codes and both networks' values of every event."""
-    from models.trained import TrainedModel
-    from models.training import logits
-
     seen: Any = subject.recipe.inputs
     table = seen.table(events, workers)
-    found: dict[str, Scores] = {NETWORK: firmware_codes(subject, table, workers)[:, 0]}
-    for which in (QUANTISED, FLOAT):
-        trained = TrainedModel.load(subject.models / which)
-        given = network_inputs(trained.contract, table, which == QUANTISED)
-        found[of(NETWORK, which)] = logits(trained.network, given)[:, 0]
-    return found
+    values = {of(NETWORK, which): network_values(subject, table, which)[:, 0] for which in (QUANTISED, FLOAT)}
+    return {NETWORK: firmware_codes(subject, table, workers)[:, 0], **values}
 
 
 # ------------------------------------------------------------------------------------------------------------ stability

@@ -14,12 +14,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trigger.app.chain import network_inputs
 from trigger.app.console import Reporter, start_keras
-from trigger.app.scored import FLOAT, QUANTISED, Disturbed, FirmwareScore, Scored, Subject, firmware_codes, of
+from trigger.app.scored import (
+    FLOAT,
+    QUANTISED,
+    SHIFTS,
+    Disturbed,
+    FirmwareScore,
+    Scored,
+    Subject,
+    firmware_codes,
+    network_values,
+    of,
+)
 from trigger.data.events import JET, SUMS
 from trigger.data.generate import SHOWERS
-from trigger.data.jets import MOMENTUM, FeatureDataset, JetDataset
+from trigger.data.jets import MOMENTUM, JetDataset
 from trigger.data.level1_collisions import Collisions, Level1Collisions, generate_collisions, read_collisions
 from trigger.decision.rates import Array, Crossings, Scores
 from trigger.errors import InputError, nearest
@@ -27,7 +37,6 @@ from trigger.fixed_point import Codes, FixedPoint
 
 JET_PT, HT = "jet_pt", "ht"
 OFFLINE_LABEL = "pT of the leading particle-level jet in GeV"
-SHIFTS = {"energy scale +3 %": 1.03, "energy scale -3 %": 0.97}
 SMEARING = 0.10
 LOWEST = 0.9
 """Softest jet that is kept, over the softest one that is looked at: energies may be measured too low."""
@@ -152,7 +161,7 @@ def scored(
     table = inputs.table(collisions.jets, workers)
     scores = _counts(collisions, collisions.jets, tag, firmware_codes(subject, table, workers))
     for which in (QUANTISED, FLOAT):
-        values = _network(subject, table, which)
+        values = network_values(subject, table, which)
         found = _by_collision(collisions, collisions.jets, tag, values)
         scores |= {of(name, which): one for name, one in found.items()}
     crossings = _crossings(collisions, scores, total_hz, mean_pileup)
@@ -163,15 +172,6 @@ def scored(
         disturbed=_disturbed(subject, collisions, tag, crossings, signals, seed, workers),
         notes=_notes(data, pt_gev, total_hz, mean_pileup),
     )  # fmt: skip
-
-
-def _network(subject: Subject, table: FeatureDataset, which: str) -> Array:
-    """Outputs of one of the networks, shape `(jets, outputs)`."""
-    from models.trained import TrainedModel
-    from models.training import logits
-
-    trained = TrainedModel.load(subject.models / which)
-    return logits(trained.network, network_inputs(trained.contract, table, which == QUANTISED))
 
 
 def _by_collision(

@@ -26,7 +26,7 @@ PREFIX = "rate_"
 def rate_tables(found: Rates | TaggerPoints) -> tuple[Table, ...]:
     """Requirements, and whatever they rest on."""
     if isinstance(found, TaggerPoints):
-        return (_requirements(found.verdict), _points(found), *_bits(found))
+        return (_requirements(found.verdict), _points(found), *_shifted(found), *_bits(found))
     each = [
         table for one in found.judged
         for table in (_thresholds(found, one), _efficiencies(one), *_stability(one), *_pileup(one))
@@ -212,6 +212,21 @@ def _efficiency(one: Efficiency | None) -> Cell:
         return None
     low, high = one.interval_68
     return _measured(one.value, (high - low) / 2)
+
+
+def _shifted(found: TaggerPoints) -> tuple[Table, ...]:
+    rows = tuple(
+        (name, what, _estimate(one.rate), _estimate(one.signals[name]))
+        for name, changes in found.stability.items()
+        for what, one in changes.items()
+    )
+    if not rows:
+        return ()
+    columns = ("class", "disturbed", "background over the undisturbed one", "efficiency, change")
+    return (
+        Table(title="Stability", columns=columns, rows=rows,
+              note="The same held-out jets at the middle one of each class's thresholds; selection by pT was before."),
+    )  # fmt: skip
 
 
 def _bits(found: Rates | TaggerPoints) -> tuple[Table, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 from trigger.app import event_rates, jet_rates
 from trigger.app.accept_bits import AcceptBits, accept_bits, at_rate, cut_name
 from trigger.app.console import Reporter, start_keras
-from trigger.app.scored import FLOAT, QUANTISED, Disturbed, FirmwareScore, Scored, Subject, of
+from trigger.app.scored import FLOAT, QUANTISED, FirmwareScore, Scored, Subject, of
 from trigger.data.generate_events import EventData
 from trigger.data.level1_collisions import Level1Collisions
 from trigger.data.level1_jets import Level1JetData
@@ -28,9 +28,7 @@ from trigger.decision.stability import (
     PileupBin,
     Stability,
     against_pileup,
-    efficiency_change,
     pileup_edges,
-    rate_change,
 )
 from trigger.decision.thresholds import RateCurve, Threshold, rate_curve
 from trigger.errors import InputError
@@ -269,18 +267,8 @@ def _stability(sample: Scored, thresholds: list[tuple[Threshold, ...]]) -> dict[
         disturbed = make()
         for score, one in working.items():
             if one is not None and one.code is not None:
-                found[score][name] = _one_disturbance(disturbed, score, one.code)
+                found[score][name] = disturbed.change(score, one.code)
     return found
-
-
-def _one_disturbance(disturbed: Disturbed, score: str, code: int) -> Stability:
-    return Stability(
-        rate_change(disturbed.before, disturbed.after, score, code),
-        {
-            signal: efficiency_change(disturbed.signals_before[signal][score] >= code, after[score] >= code)
-            for signal, after in disturbed.signals_after.items()
-        },
-    )
 
 
 def _judged(

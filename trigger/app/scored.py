@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from trigger.app.chain import network_inputs
 from trigger.data.jets import FeatureDataset
 from trigger.decision.rates import Array, Crossings, Scores
+from trigger.decision.stability import Stability, efficiency_change, rate_change
 from trigger.fixed_point import Codes
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 FLOAT, QUANTISED = "float", "quantised"
 """Networks whose values stand beside the firmware's codes, as `of(name, FLOAT)`."""
+SHIFTS = {"energy scale +3 %": 1.03, "energy scale -3 %": 0.97}
+"""Errors of the energy scale that everything is tried with."""
 
 
 def of(name: str, network: str) -> str:
@@ -78,6 +82,16 @@ class Disturbed:
     signals_before: Mapping[str, Mapping[str, Scores]] = field(default_factory=dict)
     signals_after: Mapping[str, Mapping[str, Scores]] = field(default_factory=dict)
 
+    def change(self, score: str, code: int) -> Stability:
+        """What became of the rate and of efficiencies at one threshold."""
+        return Stability(
+            rate_change(self.before, self.after, score, code),
+            {
+                signal: efficiency_change(self.signals_before[signal][score] >= code, after[score] >= code)
+                for signal, after in self.signals_after.items()
+            },
+        )
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -114,3 +128,12 @@ def firmware_codes(subject: Subject, table: FeatureDataset, workers: int) -> Cod
     from firmware.engines import cpp
 
     return cpp.run(subject.project, subject.project.contract.codes(table.values), workers)
+
+
+def network_values(subject: Subject, table: FeatureDataset, which: str) -> Array:
+    """Outputs of one of the networks for the same, in values, shape `(rows, outputs)`."""
+    from models.trained import TrainedModel
+    from models.training import logits
+
+    trained = TrainedModel.load(subject.models / which)
+    return logits(trained.network, network_inputs(trained.contract, table, which == QUANTISED))

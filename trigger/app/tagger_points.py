@@ -11,15 +11,28 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from trigger.app import sample as sample_of
 from trigger.app.accept_bits import AcceptBits, accept_bits
-from trigger.app.chain import network_inputs, splits, stored_features
+from trigger.app.chain import splits, stored_features
 from trigger.app.console import Reporter, start_keras
-from trigger.app.scored import FLOAT, QUANTISED, FirmwareScore, Subject, firmware_codes
+from trigger.app.jet_rates import scaled
+from trigger.app.scored import (
+    FLOAT,
+    QUANTISED,
+    SHIFTS,
+    Disturbed,
+    FirmwareScore,
+    Subject,
+    firmware_codes,
+    network_values,
+)
 from trigger.data.generate import SimulatedJets
 from trigger.data.jets import FeatureDataset, Split
 from trigger.decision.menu import Menu
-from trigger.decision.rates import Scores
+from trigger.decision.rates import Crossings, Scores
+from trigger.decision.stability import Stability
 from trigger.decision.working_points import WorkingPoint, working_points
 from trigger.errors import InputError, nearest
 from trigger.files import read_json
@@ -42,6 +55,8 @@ class TaggerPoints:
         highest_khz: Rate of all collisions that the background's jets come from; `None` where it is not known.
         luminosity: For it, in 1e34 / cm2 s.
         rows: Jets that were held out.
+        stability: For each tagged class, at the middle one of its thresholds, what becomes of background (as `rate`) and
+            efficiency when all energies are measured wrongly; empty where the jets are not simulated.
         bits: The thresholds in the firmware.
         verdict: What is required.
     """
@@ -52,6 +67,7 @@ class TaggerPoints:
     highest_khz: float | None
     luminosity: float
     rows: int
+    stability: dict[str, dict[str, Stability]]
     bits: AcceptBits
     verdict: Verdict
 
@@ -69,6 +85,9 @@ class TaggerPoints:
             "highest_khz": self.highest_khz,
             "luminosity_1e34": self.luminosity,
             "held_out_rows": self.rows,
+            "stability": {
+                name: {what: one.summary() for what, one in each.items()} for name, each in self.stability.items()
+            },
             "accept_bits": self.bits.summary(),
             "verdict": self.verdict.model_dump(mode="json"),
         }
@@ -90,17 +109,20 @@ def tagger_points(subject: Subject, menu: Menu, workers: int, report: Reporter) 
     start_keras()
     recipe = subject.recipe
     sample = stored_features(subject.models / "features.npz", read_json(subject.models / "steps" / "features.json"))
-    test = sample.take(splits(recipe, sample)[Split.TEST])
+    held_out = splits(recipe, sample)[Split.TEST]
+    test = sample.take(held_out)
     tagged, against = _classes(subject, menu, test.class_names)
     report.say("thresholds for fixed efficiencies")
     outputs = _outputs(subject, test, workers)
     found = {name: _points(subject, menu, test, outputs, name, against) for name in tagged}
     luminosity = menu.total_hz * (menu.sample.pileup or PILEUP) / INELASTIC_PB * 1e36 / 1e34
     highest = _highest_khz(subject, sample, against, luminosity)
+    report.say("stability")
+    stability = _stability(subject, test, held_out, found, outputs[FIRMWARE], against, workers, report)
     bits = accept_bits(subject, _chosen(subject, found, against), menu.accept_bits, workers, report)
-    asked = _requirements(menu, found, highest, luminosity, against)
+    asked = (*_requirements(menu, found, highest, luminosity, against), *_stable(menu, stability))
     return TaggerPoints(
-        menu, against, found, highest, luminosity, len(test), bits,
+        menu, against, found, highest, luminosity, len(test), stability, bits,
         Verdict(requirements=(*asked, *bits.requirements), synthetic=sample.origin.synthetic),
     )  # fmt: skip
 
@@ -140,14 +162,8 @@ def _classes(subject: Subject, menu: Menu, names: tuple[str, ...]) -> tuple[tupl
 
 def _outputs(subject: Subject, test: FeatureDataset, workers: int) -> dict[str, Scores]:
     """Outputs of the float and the quantised network, and codes of the firmware, shape `(rows, outputs)`."""
-    from models.trained import TrainedModel
-    from models.training import logits
-
-    found: dict[str, Scores] = {}
-    for which in (FLOAT, QUANTISED):
-        trained = TrainedModel.load(subject.models / which)
-        found[which] = logits(trained.network, network_inputs(trained.contract, test, which == QUANTISED))
-    return found | {FIRMWARE: firmware_codes(subject, test, workers)}
+    values: dict[str, Scores] = {which: network_values(subject, test, which) for which in (FLOAT, QUANTISED)}
+    return values | {FIRMWARE: firmware_codes(subject, test, workers)}
 
 
 def _points(
@@ -156,16 +172,73 @@ def _points(
     """Working points of one class; jets of classes that are neither it nor background are left out."""
     names = test.class_names
     rows = np.isin(test.labels, [names.index(one) for one in (name, *against)])
-    if subject.recipe.network.task == "anomaly":
-        scores = {which: one[rows, 0] for which, one in outputs.items()}
-    else:
-        column, others = names.index(name), [names.index(one) for one in against]
-        scores = {which: one[rows, column] - one[rows][:, others].max(axis=1) for which, one in outputs.items()}
+    scores = {which: _score(subject, one, names, name, against)[rows] for which, one in outputs.items()}
     efficiencies = (0.3, 0.5, 0.8) if menu.jets is None else menu.jets.efficiencies
     return working_points(
         scores, FIRMWARE, test.labels[rows] == names.index(name), test.weights[rows], test.events[rows], efficiencies,
         subject.recipe.seed,
     )  # fmt: skip
+
+
+def _score(subject: Subject, outputs: Scores, names: tuple[str, ...], name: str, against: tuple[str, ...]) -> Scores:
+    """A detector's only output, or the tagged class's less the largest of those that it is against; shape `(rows,)`."""
+    if subject.recipe.network.task == "anomaly":
+        return outputs[:, 0]
+    score: Scores = outputs[:, names.index(name)] - outputs[:, [names.index(one) for one in against]].max(axis=1)
+    return score
+
+
+def _stability(
+    subject: Subject, test: FeatureDataset, held_out: NDArray[np.bool_], found: Mapping[str, tuple[WorkingPoint, ...]],
+    codes: Scores, against: tuple[str, ...], workers: int, report: Reporter,
+) -> dict[str, dict[str, Stability]]:  # fmt: skip
+    """The same jets with all energies measured wrongly, at unchanged thresholds."""
+    if not isinstance(subject.recipe.data, SimulatedJets):
+        return {}
+    changed: dict[str, dict[str, Stability]] = {name: {} for name in found}
+    names = test.class_names
+    background = np.isin(test.labels, [names.index(one) for one in against])
+    seen: Any = subject.recipe.inputs
+    for what, factor in SHIFTS.items():
+        first, parts = 0, []
+        for block in sample_of.jets(subject.recipe, subject.samples, workers, report):
+            rows = np.flatnonzero(held_out[first : first + len(block)])
+            first += len(block)
+            jets = block.take(rows)
+            parts.append(
+                firmware_codes(subject, seen.table(scaled(jets, np.full(len(jets), factor)), workers), workers)
+            )
+        after = np.concatenate(parts)
+        for name, points in found.items():
+            own = test.labels == names.index(name)
+            scores = [_score(subject, one, names, name, against) for one in (codes, after)]
+            crossings = [
+                Crossings({name: one[background]}, test.weights[background], test.events[background]) for one in scores
+            ]
+            signals = [{name: {name: one[own]}} for one in scores]
+            disturbed = Disturbed(crossings[0], crossings[1], signals[0], signals[1])
+            changed[name][what] = disturbed.change(name, points[len(points) // 2].threshold)
+    return changed
+
+
+def _stable(menu: Menu, stability: Mapping[str, Mapping[str, Stability]]) -> list[Requirement]:
+    """The largest changes of each class's background and efficiency."""
+    found = []
+    for name, changes in stability.items():
+        told = ", ".join(
+            f"{what} background x{one.rate.value:.2f}, efficiency {one.signals[name].value:+.3f}"
+            for what, one in changes.items()
+        )
+        background = max((one.rate for one in changes.values()), key=lambda one: abs(one.value - 1))
+        efficiency = max((one.signals[name] for one in changes.values()), key=lambda one: abs(one.value))
+        limits = menu.limits
+        found += [
+            at_most(f"stability:background_{name}", abs(background.value - 1), limits.rate_change, required=True,
+                    uncertainty=background.uncertainty, note=f"largest relative change at one threshold; {told}"),
+            at_most(f"stability:efficiency_{name}", abs(efficiency.value), limits.efficiency_change, required=True,
+                    uncertainty=efficiency.uncertainty, note="largest change at the same threshold"),
+        ]  # fmt: skip
+    return found
 
 
 def _highest_khz(subject: Subject, sample: FeatureDataset, against: tuple[str, ...], luminosity: float) -> float | None:
