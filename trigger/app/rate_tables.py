@@ -101,7 +101,9 @@ def _working_points(one: Judged) -> dict[str, dict[str, Efficiency]]:
 
 def _measured(value: float | None, uncertainty: float | None) -> Cell:
     known = uncertainty is not None and math.isfinite(uncertainty)
-    return None if value is None else {"value": value, "uncertainty": uncertainty if known else None}
+    if value is None or not math.isfinite(value):
+        return None
+    return {"value": value, "uncertainty": uncertainty if known else None}
 
 
 def _estimate(one: Estimate) -> Cell:

@@ -31,7 +31,7 @@ from trigger.app.scored import (
 from trigger.data.generate import SimulatedJets
 from trigger.data.jets import FeatureDataset, Split
 from trigger.decision.menu import Menu
-from trigger.decision.rates import Crossings, Scores
+from trigger.decision.rates import RESOLUTION, Crossings, Scores
 from trigger.decision.stability import Stability
 from trigger.decision.working_points import WorkingPoint, working_points
 from trigger.errors import InputError, nearest
@@ -276,8 +276,12 @@ def _requirements(
                 f"{background[FLOAT].uncertainty:.2g}, firmware {background[FIRMWARE].value:.4g} +- "
                 f"{background[FIRMWARE].uncertainty:.2g}; {point.passed:,} jets pass; paired"
             )
+            what, limit = f"quantisation:background_{name}_at_{point.efficiency:g}", menu.limits.background_increase
+            if point.passed < RESOLUTION or not np.isfinite(increase.value):
+                few = f"fewer than {RESOLUTION} background jets pass: the sample is too small; {note}"
+                requirements.append(not_measured(what, f"<= {limit:g}", required=False, note=few))
+                continue
             requirements.append(
-                at_most(f"quantisation:background_{name}_at_{point.efficiency:g}", increase.value,
-                        menu.limits.background_increase, required=True, uncertainty=increase.uncertainty, note=note)
-            )  # fmt: skip
+                at_most(what, increase.value, limit, required=True, uncertainty=increase.uncertainty, note=note)
+            )
     return tuple(requirements)
