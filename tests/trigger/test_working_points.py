@@ -55,6 +55,19 @@ def test_the_same_score_costs_nothing():
     assert (one.increase["firmware"].value, one.increase["firmware"].uncertainty) == (0, 0)
 
 
+def test_no_jet_that_passes_is_a_limit():
+    _, is_signal, weights = sample()
+    codes = np.where(is_signal, 10, 0)
+    (one,) = points({"float": codes * 1.0, "firmware": codes}, is_signal, weights, (0.5,))
+    assert one.passed == one.share.value == 0
+    low, high = one.share.interval_95
+    assert low == 0
+    background = weights[~is_signal]
+    events = background.sum() ** 2 / (background**2).sum()
+    assert high == pytest.approx(1 - 0.025 ** (1 / events))  # Clopper and Pearson's upper edge
+    assert np.isnan(one.increase["firmware"].value)
+
+
 def test_bad_input():
     scores, is_signal, weights = sample()
     with pytest.raises(InputError, match="right would be one integer code a jet"):

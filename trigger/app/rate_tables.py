@@ -290,7 +290,8 @@ def _points(found: TaggerPoints) -> Table:
         rows += [
             (name, point.efficiency, point.threshold, _estimate(point.reached[FIRMWARE]),
              *(_estimate(point.background[which]) for which in (FLOAT, QUANTISED, FIRMWARE)),
-             _estimate(point.increase[FIRMWARE]), point.passed)
+             f"{point.share.interval_95[0]:.2g} to {point.share.interval_95[1]:.2g}", point.passed,
+             _estimate(point.increase[FIRMWARE]))
             for point in points
         ]  # fmt: skip
     rate = "Their rate is not known." if found.highest_khz is None else (
@@ -300,7 +301,8 @@ def _points(found: TaggerPoints) -> Table:
     return Table(
         title="Background at fixed efficiency",
         columns=("class", "efficiency", "threshold, code", "reached by the firmware", "background, float",
-                 "background, quantised", "background, firmware", "firmware over float, minus 1, paired", "jets that pass"),
+                 "background, quantised", "background, firmware", "95 % interval", "jets that pass",
+                 "firmware over float, minus 1, paired"),
         rows=tuple(rows),
         note=f"Against {', '.join(found.against)}, on {found.rows:,} held-out rows with their weights; each score with the "
         f"largest threshold that keeps the efficiency. {rate}",

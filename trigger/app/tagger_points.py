@@ -274,14 +274,15 @@ def _requirements(
             note = (
                 f"background at code {point.threshold}: float {background[FLOAT].value:.4g} +- "
                 f"{background[FLOAT].uncertainty:.2g}, firmware {background[FIRMWARE].value:.4g} +- "
-                f"{background[FIRMWARE].uncertainty:.2g}; {point.passed:,} jets pass; paired"
+                f"{background[FIRMWARE].uncertainty:.2g} (95 %: {point.share.interval_95[0]:.2g} to "
+                f"{point.share.interval_95[1]:.2g}); {point.passed:,} jets pass; paired"
             )
-            what, limit = f"quantisation:background_{name}_at_{point.efficiency:g}", menu.limits.background_increase
+            what, most = f"quantisation:background_{name}_at_{point.efficiency:g}", menu.limits.background_increase
             if point.passed < RESOLUTION or not np.isfinite(increase.value):
                 few = f"fewer than {RESOLUTION} background jets pass: the sample is too small; {note}"
-                requirements.append(not_measured(what, f"<= {limit:g}", required=False, note=few))
+                requirements.append(not_measured(what, f"<= {most:g}", required=False, note=few))
                 continue
             requirements.append(
-                at_most(what, increase.value, limit, required=True, uncertainty=increase.uncertainty, note=note)
+                at_most(what, increase.value, most, required=True, uncertainty=increase.uncertainty, note=note)
             )
     return tuple(requirements)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trigger.decision.acceptance import Efficiency, share_of
 from trigger.decision.efficiency import REPLICAS, Estimate, bootstrap, estimate
 from trigger.decision.rates import Array, Scores
 from trigger.errors import InputError
@@ -30,6 +31,7 @@ class WorkingPoint:
         background: Share of the background that each score lets pass there.
         increase: Of each score but the first, its background over the first one's, minus 1, paired.
         passed: Background jets that the firmware lets pass; their number, whatever their weights.
+        share: Share of the background that the firmware lets pass, with intervals that hold where few jets pass, or none.
     """
 
     efficiency: float
@@ -38,6 +40,7 @@ class WorkingPoint:
     background: dict[str, Estimate]
     increase: dict[str, Estimate]
     passed: int
+    share: Efficiency
 
     def summary(self) -> dict[str, Any]:
         """As JSON would hold it; numbers that are infinite or not known become `None`."""
@@ -45,7 +48,7 @@ class WorkingPoint:
             what: {name: one.summary() for name, one in getattr(self, what).items()}
             for what in ("reached", "background", "increase")
         }
-        return {**vars(self), **told}
+        return {**vars(self), **told, "share": self.share.summary()}
 
 
 def working_points(
@@ -97,6 +100,7 @@ def working_points(
                 wanted, threshold, {name: estimate(one[0]) for name, one in at.items()},
                 {name: estimate(one[1]) for name, one in at.items()}, increase,
                 int((scores[firmware][~is_signal] >= threshold).sum()),
+                share_of(scores[firmware][~is_signal] >= threshold, weights[~is_signal]),
             )
         )  # fmt: skip
     return tuple(found)
