@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from firmware import decision
 from firmware.backends import qkeras_layers
 from firmware.engines import cpp
 from firmware.target import load_target
@@ -22,6 +23,7 @@ from trigger.app.finished import FinishedRun
 from trigger.config import packaged
 from trigger.data.event_rootfile import write_root_events
 from trigger.data.toy import ToyEventData, toy_events
+from trigger.decision.menu import load_menu
 from trigger.errors import InputError
 from trigger.inputs.contract import Input, InputSpec
 
@@ -198,6 +200,28 @@ def test_rates_of_events_in_files(ran, tmp_path, monkeypatch, capsys):
         assert point["rate"]["sources"] == (codes >= point["code"]).sum()
     assert found["seeds"]["seeds"]["everything"]["rate"]["hz"] == pytest.approx(2340 * 11245.5 / 1000)
     assert not any(one["name"].startswith("stability") for one in found["verdict"]["requirements"])
+    # One number, in the firmware, in the menu that came out, and in the verdict.
+    resolved = {f"network_{one['target_hz'] / 1e3:g}_khz": one["code"]
+                for one in found["scores"]["network"]["thresholds"] if one["resolved"]}  # fmt: skip
+    assert resolved
+    assert {cut.name: cut.threshold for cut in decision.load(run.project).cuts} == resolved
+    assert {
+        seed.name: seed.threshold for seed in load_menu(str(home / "menu.yaml")).seeds if seed.score == "network"
+    } == resolved
+    by_name = {one["name"]: one for one in found["verdict"]["requirements"]}
+    assert all(
+        f"at code {code}," in by_name[f"rate:{name.removeprefix('network_')}"]["note"]
+        for name, code in resolved.items()
+    )
+    assert by_name["bits:decision_cpp"]["status"] == by_name["bits:decision_rtl"]["status"] == "PASS"
+    header = (run.project.folder / "decision" / "jetgate_decision.h").read_text()
+    assert all(str(code) in header for code in resolved.values())
+    assert "Accept bits in the firmware" in (home / "report" / "index.html").read_text()
+    again = cli.status_of(["rates", str(home), "--menu", str(home / "menu.yaml"), *command[4:]])  # it is a menu itself
+    second = json.loads(capsys.readouterr().out)
+    assert again == status
+    for name, code in resolved.items():
+        assert second["seeds"]["seeds"][name]["threshold"] == code
     (tmp_path / "zero_bias.yaml").write_text(ZERO_BIAS.replace("events*", "nothing*"))
     assert cli.status_of(command) == 2
     assert "nothing*.root" in capsys.readouterr().err
