@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -186,6 +187,7 @@ def start_keras() -> None:
             import keras
 
             keras.ops.zeros(1)
+            logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of networks that are used once each
         except BaseException:
             os.dup2(kept, 2)
             drain.seek(0)
