@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PREFIX = "rate_"
 """Begins the name of every figure of rates."""
+POINTS = 2000
+"""Points of a curve that is drawn."""
 
 
 def rate_tables(found: Rates | TaggerPoints) -> tuple[Table, ...]:
@@ -60,7 +62,7 @@ def _figures(found: Rates | TaggerPoints) -> Iterator[tuple[str, str, Figure]]:
         name = one.score.name
         yield (
             f"{PREFIX}curve_{name}", f"Rate at or above every threshold on the score '{name}', with its 68 % interval.",
-            plots.rate_against_threshold(one.curve, found.menu.rates_khz, name),
+            plots.rate_against_threshold(one.curve.thinned(POINTS), found.menu.rates_khz, name),
         )  # fmt: skip
         points = _working_points(one)
         if not points:

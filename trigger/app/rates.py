@@ -343,7 +343,7 @@ def _at_rates(menu: Menu, one: Judged) -> list[Requirement]:
         rate = threshold.rate
         low, high = rate.interval_68
         note = (
-            f"kHz at code {threshold.code}, 68 % interval {low / 1e3:.3g} to {high / 1e3:.3g}; {rate.sources:,} hardest "
+            f"at code {threshold.code}, 68 % interval {low / 1e3:.3g} to {high / 1e3:.3g}; {rate.sources:,} hardest "
             f"collisions, {rate.effective_events:.0f} effective; one code is {threshold.step_khz or 0:.3g} kHz"
         )
         found.append(at_most(name, rate.hz / 1e3, khz, required=True, uncertainty=rate.uncertainty / 1e3, note=note))

@@ -90,6 +90,7 @@ def unit_of(requirement: Requirement) -> str:
         "latency": "clocks",
         "overflow": "accumulators",
         "testbench": "differing outputs",
+        "rate": "kHz",
     }
     return "rows" if requirement.name == "data:rows" else named.get(subject, "")
 

@@ -264,7 +264,7 @@ def _requirements(
             requirements.append(not_measured(name, limit, required=False, note=note))
             continue
         note = (
-            f"kHz of all collisions that {', '.join(against)} jets of this window come from, at {luminosity:.2g}e34 / cm2 s, "
+            f"all collisions that {', '.join(against)} jets of this window come from, at {luminosity:.2g}e34 / cm2 s, "
             f"with every one accepted: no threshold has {khz:g} kHz"
         )
         requirements.append(at_most(name, highest_khz, khz, required=True, note=note))
