@@ -13,7 +13,6 @@ from trigger.data.generate import SHOWER_LINES, SHOWERS, Record, shower_weights
 from trigger.data.level1_collisions import (
     CollisionChunk,
     Level1Collisions,
-    broken_strings,
     collisions_digest,
     generate_collisions,
     make_collision_chunk,
@@ -158,11 +157,11 @@ def test_a_hadron_harder_than_all_partons_is_no_collision():
         return Record(offsets, none, status.astype(np.int32), none, momentum, (none * 0.0, none * 0.0))
 
     partons = ((-71, 9.0, 0.0), (-71, -8.0, 0.0), (-72, 0.0, 2.0))
-    assert broken_strings(record(*partons, (83, 24.0, 1.0)), 0.4).tolist() == [True, False]
-    assert broken_strings(record(*partons, (83, 23.0, 1.0)), 0.4).tolist() == [False, False]
-    assert broken_strings(record(*partons, (91, 80.0, 1.0)), 0.4).tolist() == [False, False]  # of a decay
+    assert machinery.broken_strings(record(*partons, (83, 24.0, 1.0))).tolist() == [True, False]
+    assert machinery.broken_strings(record(*partons, (83, 23.0, 1.0))).tolist() == [False, False]
+    assert machinery.broken_strings(record(*partons, (91, 80.0, 1.0))).tolist() == [False, False]  # of a decay
     collinear = ((-71, 20.0, 0.0), (-71, 20.0, 1.0), (-71, 20.0, -1.0))
-    assert broken_strings(record(*collinear, (83, 59.0, 0.0)), 0.4).tolist() == [False, False]
+    assert machinery.broken_strings(record(*collinear, (83, 59.0, 0.0))).tolist() == [False, False]
 
 
 def test_no_real_collision_is_taken_for_a_broken_one(made):

@@ -29,7 +29,7 @@ PT_STEP_GEV = 0.5
 REGIONS = (18, 14)
 """Rows (phi) and columns (eta) of the grid of calorimeter regions, each of 4 x 4 trigger towers."""
 REGION_BITS = 10
-EVENT_FORMAT = 2
+EVENT_FORMAT = 3
 """Part of the digest of every generated sample; raised when the same settings give other events than before."""
 
 

@@ -8,9 +8,7 @@ The background is QCD jets in slices of pTHat (`HardQCD:all`: with gluon splitti
 quarks), which tile it from the lowest edge on; prompt photons, W, Z and top quarks are left out of it. Signals are those of
 `trigger/data/generate_events.py`. There is no pileup. Each collision has the weights of variations of its parton showers.
 
-Once in ten thousand collisions or less a string of Pythia breaks in a wrong way, and there are hadrons of far more pT than any
-partons have: 82 and 60 GeV back to back from partons of less than 10 GeV were seen, of a string with a junction. In the lowest
-slice one such collision would stand for kilohertz, so they get no weight (`broken_strings`).
+Collisions with broken strings (`trigger/data/generate.py`) get no weight: of the lowest slice one stands for kilohertz.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ from trigger.data.generate import (
     SHOWER_LINES,
     SHOWERS,
     Progress,
-    Record,
+    broken_strings,
     collide,
     measured_jets,
     pythia_seed,
@@ -53,16 +51,16 @@ from trigger.data.generate_events import (
     slice_lines,
     slice_names,
 )
-from trigger.data.jets import MOMENTUM, JetDataset, Origin, Vertex
+from trigger.data.jets import JetDataset, Origin, Vertex
 from trigger.data.level1_jets import Level1JetData, particle_jets
 from trigger.data.rootfile import JetBlock, entries, read_block, read_columns, write_sample
 from trigger.digest import SHORT, digest
 from trigger.files import locked, make_folder, replacing
-from trigger.inputs.clustering import Clustered, cluster
+from trigger.inputs.clustering import Clustered
 from trigger.kinematics import pseudorapidity, transverse_momentum
 from trigger.workers import in_order, workers_of
 
-COLLISIONS_FORMAT = 1
+COLLISIONS_FORMAT = 2
 """Part of every sample's digest; raised when the same settings give other collisions than before."""
 CHUNK = 250
 INELASTIC, INELASTIC_COLLISIONS = "inelastic", 200
@@ -287,7 +285,7 @@ def simulate_collisions(chunk: CollisionChunk) -> tuple[JetBlock, dict[str, NDAr
     pt, eta = _pt_and_eta(found)
     chosen = (pt >= data.pt_gev) & (np.abs(eta) < jet.max_abs_eta)
     label = data.class_names.index(chunk.name) if chunk.name in data.signals else 0
-    weight = np.where(broken_strings(record, jet.radius), 0.0, ak.to_numpy(batch.info.weights[:, 0]))
+    weight = np.where(broken_strings(record), 0.0, ak.to_numpy(batch.info.weights[:, 0]))
     event = found.event[chosen]
     block = JetBlock(
         constituents=constituents[chosen], labels=np.full(len(event), label), weights=np.ones(len(event)), events=event,
@@ -299,28 +297,6 @@ def simulate_collisions(chunk: CollisionChunk) -> tuple[JetBlock, dict[str, NDAr
     np.maximum.at(offline, true_jets.event[inside], true_pt[inside])
     columns = {"label": np.full(chunk.collisions, float(label)), "weight": weight, "offline_gev": offline}
     return block, columns | dict(zip(SHOWER_COLUMNS, shower_weights(batch).T, strict=True))
-
-
-def broken_strings(record: Record, radius: float) -> NDArray[np.bool_]:
-    """Collisions with a hadron, straight from a string, of far more pT than the hardest jet of the partons of all strings.
-
-    It is more than 1.5 times that and 10 GeV. A single parton would not do: a b hadron may take up many collinear gluons.
-    """
-    import awkward as ak
-
-    status = np.abs(record.status)
-    pt = transverse_momentum(record.momentum["px"], record.momentum["py"])
-    # Pythia's codes of what goes into strings, and of what comes of them.
-    partons, hadrons = (np.flatnonzero((status >= low) & (status < low + 9)) for low in (71, 81))
-    columns = {name: record.momentum[name.lower()][partons] for name in MOMENTUM}
-    events = len(record.offsets) - 1
-    counts = np.bincount(record.event_of(partons), minlength=events)
-    jets = cluster(ak.unflatten(ak.zip(columns), counts), radius, 1.0)
-    hardest_jet, hardest_hadron = np.zeros(events), np.zeros(events)
-    np.maximum.at(hardest_jet, jets.event, _pt_and_eta(jets)[0])
-    np.maximum.at(hardest_hadron, record.event_of(hadrons), pt[hadrons])
-    broken: NDArray[np.bool_] = hardest_hadron > 1.5 * hardest_jet + 10.0
-    return broken
 
 
 def _pt_and_eta(jets: Clustered) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
