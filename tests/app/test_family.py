@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from distributed import LocalCluster
 
 from firmware import decision
 from firmware.backends import qkeras_layers
@@ -222,6 +223,11 @@ def test_rates_of_events_in_files(ran, tmp_path, monkeypatch, capsys):
     assert again == status
     for name, code in resolved.items():
         assert second["seeds"]["seeds"][name]["threshold"] == code
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster:
+        scheduler = ("--scheduler", cluster.scheduler_address, "--set", "accept_bits=false")
+        assert cli.status_of([*command, *scheduler]) == status
+    elsewhere = json.loads(capsys.readouterr().out)
+    assert elsewhere["scores"] == found["scores"]
     (tmp_path / "zero_bias.yaml").write_text(ZERO_BIAS.replace("events*", "nothing*"))
     assert cli.status_of(command) == 2
     assert "nothing*.root" in capsys.readouterr().err

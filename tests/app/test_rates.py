@@ -161,19 +161,44 @@ def test_rates_of_real_crossings(tmp_path):
     (tmp_path / "menu.yaml").write_text(MENU)
     run = jetgate("run", "small.yaml", "--json", folder=tmp_path)
     folder = tmp_path / json.loads(run.stdout)["folder"]
-    result = jetgate("rates", folder, "--menu", "menu.yaml", "--json", folder=tmp_path)
+    result = jetgate("rates", folder, "--menu", "menu.yaml", "--json", folder=tmp_path, timeout=900)
     found = json.loads(result.stdout)
     assert result.returncode == 3, result.stderr  # 1 kHz cannot be known from so few crossings
     assert found["sample"]["total_hz"] == pytest.approx(2340 * 11245.5, rel=0.1)
-    low, high = found["thresholds"]
+    score = found["scores"]["network"]
+    low, high = score["thresholds"]
     assert not low["resolved"]
+    assert low["efficiency"] == low["turn_on"] == {}
     assert high["rate"]["hz"] <= 3e6
     assert high["above"]["hz"] > 3e6
-    by_code = dict(zip(found["curve"]["codes"], found["curve"]["hz"], strict=True))
-    assert high["rate"]["hz"] == pytest.approx(next(hz for code, hz in by_code.items() if code >= high["code"]))
-    assert set(found["shared_out"]["alone"]["efficiency"]) == {"ttbar"}
+    by_code = dict(zip(score["curve"]["codes"], score["curve"]["hz"], strict=True))
+    codes = [code for code in by_code if code >= high["code"]]
+    assert by_code[min(codes)] <= high["rate"]["hz"]
+    passed = high["efficiency"]["ttbar"]["value"]
+    bins = high["turn_on"]["ttbar"]
+    seen = [(one["value"], count) for one, count in zip(bins["bins"], bins["events"], strict=True) if one is not None]
+    assert sum(value * count for value, count in seen) / sum(count for _, count in seen) == pytest.approx(
+        passed, abs=0.1
+    )
+    assert {"energy scale +3 %", "FSR scale x2", "dead towers", "a hot tower"} <= set(score["stability"])
+    assert (
+        score["stability"]["energy scale +3 %"]["rate"]["value"]
+        > 1
+        > score["stability"]["energy scale -3 %"]["rate"]["value"]
+    )
+    assert score["stability"]["a hot tower"]["rate"]["value"] >= score["stability"]["dead towers"]["rate"]["value"]
+    assert sum(one["rate"]["hz"] for one in score["pileup"]) / len(score["pileup"]) == pytest.approx(
+        high["rate"]["hz"], rel=0.3
+    )
+    assert set(found["shared_out"]["alone"]["efficiency"]) == set(found["gain"]) == {"ttbar"}
+    assert [cut["threshold"] for cut in found["accept_bits"]["cuts"]] == [high["code"]]
     page = (folder / "report" / "index.html").read_text()
-    assert "Thresholds" in page
-    assert "What the network adds to the menu" in page
+    for title in (
+        "Thresholds on",
+        "What the firmware adds to the menu",
+        "against pileup",
+        "Accept bits in the firmware",
+    ):
+        assert title in page
     again = read_json(folder / "rates.json")
-    assert again["thresholds"] == found["thresholds"]
+    assert again["scores"] == found["scores"]
