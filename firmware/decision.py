@@ -14,6 +14,7 @@ The folder is not a part of the project's digest: thresholds change with the rat
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -51,6 +52,8 @@ class Cut(BaseModel):
         output: Element of the output port.
         against: Elements that it is held against; the code alone is judged where there is none.
         threshold: In codes of the output port.
+        condition: What else has to hold for the rate that it was chosen for, such as the pT of a jet; said in the sources, and
+            not a part of the bit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +62,7 @@ class Cut(BaseModel):
     output: str
     against: tuple[str, ...] = ()
     threshold: Annotated[int, Field(strict=True)]
+    condition: str = Field(default="", pattern=r"^[\w .,%+-]*$")
 
     def accepts(self, codes: Codes, elements: tuple[str, ...]) -> NDArray[np.bool_]:
         """Which events it accepts, shape `(events,)`.
@@ -211,6 +215,11 @@ def write(project: FirmwareProject, cuts: Sequence[Cut]) -> Decision:
         made = Decision(project=project.digest(), cuts=tuple(cuts), files=files)
         write_json(fresh / DECISION, made.model_dump(mode="json"))
     return made
+
+
+def remove(project: FirmwareProject) -> None:
+    """Take the accept bits of a project away, if there are any."""
+    shutil.rmtree(project.folder / FOLDER, ignore_errors=True)
 
 
 def load(project: FirmwareProject) -> Decision | None:

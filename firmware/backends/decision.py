@@ -45,11 +45,17 @@ def write(manifest: Manifest, cuts: Sequence[Cut], source: Path, folder: Path) -
         (folder / name).write_text(text, encoding="utf-8")
 
 
+def _condition(cut: Cut) -> str:
+    return f"  // {cut.condition}" if cut.condition else ""
+
+
 def _header(manifest: Manifest, cuts: Sequence[Cut]) -> str:
     """The comparison as one inline function over the outputs, and the thresholds by name."""
     top, port = manifest.top, manifest.outputs
     form, size = port.fixed_point, len(port.elements)
-    thresholds = "\n".join(f"constexpr long long threshold_{cut.name} = {cut.threshold};" for cut in cuts)
+    thresholds = "\n".join(
+        f"constexpr long long threshold_{cut.name} = {cut.threshold};{_condition(cut)}" for cut in cuts
+    )
     codes = "\n".join(
         f"    const score_t code_{index} = code(outputs[{index}]);  // {json.dumps(port.elements[index])}"
         for index in _read(manifest, cuts)
@@ -142,7 +148,7 @@ def _verilog(rtl: Rtl, manifest: Manifest, cuts: Sequence[Cut]) -> str:
     bits = max(_bits(form), *(_aligned_bits(rtl.outputs[index], form) + 1 for index in read))
     word = f"signed [{bits - 1}:0]"
     thresholds = "\n".join(
-        f"    localparam {word} threshold_{cut.name} = {'-' * (cut.threshold < 0)}{bits}'sd{abs(cut.threshold)};"
+        f"    localparam {word} threshold_{cut.name} = {'-' * (cut.threshold < 0)}{bits}'sd{abs(cut.threshold)};{_condition(cut)}"
         for cut in cuts
     )
     codes = "\n".join(

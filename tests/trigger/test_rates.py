@@ -136,7 +136,27 @@ def test_stitched_rates_are_the_known_ones(stitched):
         assert abs(found.hz - truth) < 4 * found.uncertainty
         assert found.uncertainty < 0.15 * truth
         assert found.effective_events > 100  # of the last, 45,000 inclusive crossings would have 0.16
-    assert lowest_rate_hz(crossings) > 500 * rate_curve(crossings, "x").lowest_rate_hz
+    # By their effective events far lower rates would be known, but one inclusive crossing that nobody saw would be more.
+    assert rate_curve(crossings, "x").lowest_rate_hz == pytest.approx(math.sqrt(10) * rate_hz.max(), rel=0.05)
+    assert lowest_rate_hz(crossings) > 2 * rate_curve(crossings, "x").lowest_rate_hz
+
+
+@pytest.mark.parametrize("heavy", [0.05, 0.1, 0.3, 0.7, 3.0])
+def test_coverage_where_heavy_crossings_hardly_pass(heavy):
+    """Thirty light crossings of 1 Hz pass on average and `heavy` of 132 Hz each, of a sample that has many more of both."""
+    generator = np.random.default_rng(8)
+    truth, light_hz, heavy_hz, experiments = 30.0 + heavy * 132, 1.0, 132.0, 1000
+    hits = np.zeros(2)
+    for _ in range(experiments):
+        passing = generator.poisson([30.0, heavy])
+        rates = np.concatenate([np.full(passing[0] + 5, light_hz), np.full(passing[1] + 5, heavy_hz)])
+        accepted = np.concatenate([np.arange(passing[0] + 5) < passing[0], np.arange(passing[1] + 5) < passing[1]])
+        found = rate(crossings_of({}, rates), accepted)
+        hits += [low <= truth <= high for low, high in (found.interval_68, found.interval_95)]
+        assert not found.resolved or found.hz > 3 * heavy_hz
+    narrow, wide = hits / experiments
+    assert narrow >= 0.68
+    assert wide >= 0.95
 
 
 def test_stitched_sums_are_those_of_an_unsliced_sample(stitched):
@@ -378,10 +398,37 @@ def test_every_target_by_scanning(sample, folded):
         assert found.rate.hz == pytest.approx(crossings.rate_hz[codes >= found.code].sum())
         assert found.above.hz == pytest.approx(crossings.rate_hz[codes >= found.code - 1].sum())
         assert found.above.hz > target
-        assert found.step_khz == pytest.approx((found.above.hz - found.rate.hz) / 1e3)
+        slopes = [
+            (crossings.rate_hz[codes >= low].sum() - crossings.rate_hz[codes >= high].sum()) / (high - low) / 1e3
+            for low, high in around(codes, crossings.source, found.code)
+        ]
+        assert found.step_khz == pytest.approx(slopes[0])
         assert found.distinct == len(curve.codes)
         assert found.saturated is None
         assert found.resolved == (not found.note)
+
+
+def around(codes, source, code):
+    """The nearest two populated codes around a threshold that thirty sources or more are between, by counting."""
+    there = [*np.unique(codes), codes.max() + 1]
+    at = next(place for place, one in enumerate(there) if one >= code)
+    for wide in range(len(there)):
+        low, high = there[max(at - 1 - wide, 0)], there[min(at + wide, len(there) - 1)]
+        between = len(np.unique(source[codes >= low])) - len(np.unique(source[codes >= high]))
+        if between >= 30 or (low == there[0] and high == there[-1]):
+            return [(low, high)]
+    raise AssertionError
+
+
+def test_what_a_code_is_worth_where_codes_are_sparse():
+    """The rate over the scale that it falls with, to a fifth: 20,000 crossings lie on a million codes."""
+    steps = []
+    for seed in range(20):
+        score = np.random.default_rng(seed).exponential(100_000, 20_000).astype(np.int64)
+        crossings = crossings_of({"x": score}, np.full(20_000, 100.0))
+        steps.append(rate_curve(crossings, "x").threshold_for(200_000.0).step_khz)
+    assert np.mean(steps) == pytest.approx(200 / 100_000, rel=0.15)
+    assert np.std(steps) < 0.35 * np.mean(steps)
 
 
 def test_targets_that_no_threshold_reaches():

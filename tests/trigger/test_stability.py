@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from trigger.decision.efficiency import Estimate
 from trigger.decision.rates import Crossings
-from trigger.decision.stability import against_pileup, efficiency_change, pileup_edges, rate_change
+from trigger.decision.stability import Stability, against_pileup, efficiency_change, pileup_edges, rate_ratio
 from trigger.errors import InputError
 
 
@@ -21,23 +22,23 @@ def experiment(generator, crossings=4000, shift=3):
 
 def test_the_ratio_of_rates_and_its_uncertainty():
     generator = np.random.default_rng(1)
-    found = [rate_change(*experiment(generator), "s", 100) for _ in range(300)]
+    found = [rate_ratio(*experiment(generator), "s", 100) for _ in range(300)]
     ratios = np.array([one.value for one in found])
     spread, said = ratios.std(), np.mean([one.uncertainty for one in found])
     assert said == pytest.approx(spread, rel=0.15)
     before, after = experiment(generator)
     own = [one.rate_hz[one.scores["s"] >= 100].sum() for one in (before, after)]
-    assert rate_change(before, after, "s", 100).value == pytest.approx(own[1] / own[0])
+    assert rate_ratio(before, after, "s", 100).value == pytest.approx(own[1] / own[0])
     unpaired = np.sqrt(2) * np.sqrt((before.rate_hz[before.scores["s"] >= 100] ** 2).sum()) / own[0]
-    assert rate_change(before, after, "s", 100).uncertainty < unpaired / 2
-    same = rate_change(before, before, "s", 100)
+    assert rate_ratio(before, after, "s", 100).uncertainty < unpaired / 2
+    same = rate_ratio(before, before, "s", 100)
     assert (same.value, same.uncertainty) == (1, 0)
 
 
 def test_rates_that_weights_change():
     before, _ = experiment(np.random.default_rng(2))
     after = Crossings(before.scores, 1.5 * before.rate_hz, before.source)
-    found = rate_change(before, after, "s", 100)
+    found = rate_ratio(before, after, "s", 100)
     assert found.value == pytest.approx(1.5)
     assert found.uncertainty == pytest.approx(0, abs=1e-12)
 
@@ -47,9 +48,10 @@ def test_what_cannot_be_compared():
     before, after = experiment(generator)
     other, _ = experiment(generator)
     with pytest.raises(InputError, match="not the same ones in the same order"):
-        rate_change(before, other, "s", 100)
-    with pytest.raises(InputError, match="no crossing has a 's' of 100000 or more undisturbed"):
-        rate_change(before, after, "s", 100_000)
+        rate_ratio(before, other, "s", 100)
+    assert rate_ratio(before, after, "s", 100_000) is None  # nothing is accepted: there is no change of nothing
+    top = np.sort(before.scores["s"])[-8]
+    assert rate_ratio(before, after, "s", int(top)) is None
     with pytest.raises(InputError, match="the same events twice"):
         efficiency_change(np.ones(3, bool), np.ones(4, bool))
 
@@ -84,3 +86,12 @@ def test_bins_of_pileup():
     assert bins[0].signals["x"] is None
     with pytest.raises(InputError, match="two or more that rise"):
         against_pileup(crossings, pileup, accepted, (3, 3), {})
+
+
+def test_a_rate_that_is_gone_has_changed_more_than_any():
+    def change(value):
+        return Stability(None if value is None else Estimate(value, 0.1), {}).rate_change
+
+    assert change(1.5) == pytest.approx(change(1 / 1.5)) == pytest.approx(0.5)
+    assert change(0.0) == np.inf
+    assert change(None) is None

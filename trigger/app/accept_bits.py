@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from firmware.decision import Cut, load, prove, write
+from firmware.decision import Cut, load, prove, remove, write
 from firmware.project import FirmwareProject
 from trigger.app.console import Reporter
 from trigger.app.scored import FirmwareScore, Subject
@@ -49,9 +49,16 @@ def accept_bits(
         InputError: The project has no physics events.
     """
     if not wanted or not chosen:
+        remove(subject.project)  # those of another menu would be taken for this one's
         return AcceptBits()
     cuts = tuple(
-        Cut(name=cut_name(score, what), output=score.output, against=score.against, threshold=code)
+        Cut(
+            name=cut_name(score, what),
+            output=score.output,
+            against=score.against,
+            threshold=code,
+            condition=score.condition,
+        )
         for score, what, code in chosen
     )
     report.say("accept bits in C++ and Verilog")
@@ -71,7 +78,7 @@ def bits_of(project: FirmwareProject, workers: int) -> tuple[Requirement, ...]:
     try:
         decision = load(project)
     except InputError as error:
-        return (not_measured("bits:decision_cpp", "== 0", required=False, note=str(error)),)
+        return (not_measured("bits:decision_cpp", "== 0", required=True, note=str(error)),)
     if decision is None:
         return ()
     codes = project.physics_codes()

@@ -29,6 +29,7 @@ from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,6 +155,11 @@ def run(chain: Chain) -> Verdict:
     tools.verilator()
     if chain.target.budget.open is not None:
         tools.yosys()
+    if chain.recipe.menu is not None:
+        from trigger.app import rate_report
+        from trigger.decision.menu import load_menu
+
+        rate_report.check(chain.recipe, load_menu(chain.recipe.menu))
     make_folder(chain.out)
     sample = features(chain)
     write_text(chain.folder / "recipe.yaml", config.dump(chain.recipe))
@@ -268,12 +274,20 @@ def features(chain: Chain, view: View | None = None) -> FeatureDataset:
 
 
 def stored_features(path: Path, record: Mapping[str, Any]) -> FeatureDataset:
-    """The table that `features` wrote, by the record of its step."""
-    with np.load(path, allow_pickle=False) as stored:
-        return FeatureDataset(
-            stored["values"], tuple(record["names"]), stored["labels"], tuple(record["class_names"]), stored["weights"],
-            stored["events"], Origin(**record["origin"]), stored.get("target"),
-        )  # fmt: skip
+    """The table that `features` wrote, by the record of its step.
+
+    Raises:
+        InputError: One of them is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return FeatureDataset(
+                stored["values"], tuple(record["names"]), stored["labels"], tuple(record["class_names"]), stored["weights"],
+                stored["events"], Origin(**record["origin"]), stored.get("target"),
+            )  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise InputError(f"{path}: missing or damaged, or its record is ({what}); run the recipe again") from error
 
 
 def splits(recipe: Recipe, sample: FeatureDataset) -> dict[Split, NDArray[np.bool_]]:

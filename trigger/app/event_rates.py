@@ -29,7 +29,13 @@ from trigger.app.scored import (
 )
 from trigger.data.events import MET, OBJECTS, REGION_BITS, SUMS, EventDataset, read_events
 from trigger.data.generate import SHOWERS
-from trigger.data.generate_events import EventData, disturbed_events, folds, generate_events
+from trigger.data.generate_events import (
+    EVENT_NUMBERS_PER_CLASS,
+    EventData,
+    disturbed_events,
+    folds,
+    generate_events,
+)
 from trigger.data.level1 import FAULTS
 from trigger.decision.menu import RateSample
 from trigger.decision.rates import Array, Crossings, Scores
@@ -38,6 +44,13 @@ from trigger.inputs.objects import single_counts
 NETWORK = "network"
 """Name of the one score that a detector has."""
 SMEARING = 0.05
+LARGEST = {
+    **{f"{name}_pt": 2 ** OBJECTS[f"{name}s"][0].pt_bits - 1 for name in ("muon", "egamma", "jet")},
+    "met": 2**MET.pt_bits - 1,
+    "ht": 2**SUMS.pt_bits - 1,
+    "total_et": 2**SUMS.pt_bits - 1,
+}
+"""Largest count of every single object that a seed may cut on."""
 OFFLINE = "HT of particle-level jets in GeV"
 OFFLINE_EDGES_GEV = (0.0, 60.0, 100.0, 150.0, 200.0, 300.0, 400.0, 500.0, 700.0, 1000.0)
 Factors = Callable[[tuple[int, ...]], Array]
@@ -90,10 +103,13 @@ def scored(
     port = subject.project.manifest.outputs.fixed_point
     (output,) = subject.project.manifest.outputs.elements
     several = len(data.slices_gev) > 0
+    # A collision of a slice was put in beside those that were counted.
+    forced = events.events[background] // EVENT_NUMBERS_PER_CLASS > len(data.signals)
     return Scored(
         crossings=crossings, signals=signals, scores=(FirmwareScore(NETWORK, output, (), port.max_code, port.step),),
         offline={name: events.offline_gev[own] for name, own in rows.items()}, offline_label=OFFLINE,
-        offline_edges=OFFLINE_EDGES_GEV, pileup=events.collisions[background],
+        offline_edges=OFFLINE_EDGES_GEV, largest=LARGEST,
+        pileup=events.collisions[background] + forced,
         signal_pileup={name: events.collisions[own] for name, own in rows.items()},
         disturbed=_disturbances(
             subject, data, seed, share, total_hz, events, background, rows, crossings, signals, workers, report
@@ -137,9 +153,20 @@ def _disturbances(
         return Disturbed(crossings, replace(crossings, scores={NETWORK: found[background]}), before, after)
 
     def shower(column: int) -> Disturbed:
+        """Of crossings with a collision of a slice those alone in which it was put in, and so varied; with the rate of all."""
         assert events.showers is not None
-        weight = events.showers[background, column]
-        return Disturbed(crossings, replace(crossings, rate_hz=crossings.rate_hz * weight))
+        weight = events.weights[background]
+        hard = events.slices is not None and (events.slices[background] > 0).any(axis=1)
+        forced = events.events[background] // EVENT_NUMBERS_PER_CLASS > len(data.signals)
+        kept = np.flatnonzero(forced | ~np.asarray(hard))
+        # The weight is 1 over one and what the slices give: without the inclusive crossings it is 1 over that alone.
+        alone = np.where(forced, weight / np.maximum(1 - weight, 1e-12), weight)[kept]
+        assert crossings.fold is not None
+        before = Crossings(
+            {NETWORK: crossings.score(NETWORK)[kept]}, alone * (total_hz / data.crossings), crossings.source[kept],
+            crossings.fold[kept],
+        )  # fmt: skip
+        return Disturbed(before, replace(before, rate_hz=before.rate_hz * events.showers[background, column][kept]))
 
     def towers(name: str) -> Disturbed:
         with report.progress(f"crossings with {name}") as progress:

@@ -38,7 +38,7 @@ from trigger.fixed_point import Codes, FixedPoint
 JET_PT, HT = "jet_pt", "ht"
 OFFLINE_LABEL = "pT of the leading particle-level jet in GeV"
 SMEARING = 0.10
-LOWEST = 0.9
+LOWEST = 0.75
 """Softest jet that is kept, over the softest one that is looked at: energies may be measured too low."""
 SMEARED = f"energies smeared by {SMEARING:.0%}"
 
@@ -86,7 +86,10 @@ class Tag:
 
     def scores(self) -> tuple[FirmwareScore, ...]:
         """The scores of the firmware."""
-        return tuple(FirmwareScore(name, name, self.against, -self.lowest, self.port.step) for name in self.tagged)
+        condition = f"jets of {self.pt_gev:g} GeV and more"
+        return tuple(
+            FirmwareScore(name, name, self.against, -self.lowest, self.port.step, condition) for name in self.tagged
+        )
 
     def of_jets(self, outputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """For each tagged class how far its output is above the largest of the others, shape `(jets,)`.
@@ -169,6 +172,7 @@ def scored(
     offline = _signals(collisions, {OFFLINE_LABEL: collisions.offline_gev})
     return Scored(
         crossings, signals, tag.scores(), {name: one[OFFLINE_LABEL] for name, one in offline.items()}, OFFLINE_LABEL,
+        largest={JET_PT: 2**JET.pt_bits - 1, HT: 2**SUMS.pt_bits - 1},
         disturbed=_disturbed(subject, collisions, tag, crossings, signals, seed, workers),
         notes=_notes(data, pt_gev, total_hz, mean_pileup),
     )  # fmt: skip

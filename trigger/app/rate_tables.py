@@ -78,11 +78,11 @@ def _figures(found: Rates | TaggerPoints) -> Iterator[tuple[str, str, Figure]]:
                 f"Efficiency at {khz:g} kHz of '{name}' against an offline quantity, 68 % intervals.",
                 plots.turn_ons(turn_ons, found.sample.offline_label, f"efficiency at {khz:g} kHz"),
             )  # fmt: skip
-        if one.stability:
+        if any(part.rate is not None for part in one.stability.values()):
             yield (
                 f"{PREFIX}stability_{name}",
                 f"Rate of '{name}' at its threshold under each disturbance, over the undisturbed one.",
-                plots.stability({what: part.rate for what, part in one.stability.items()}),
+                plots.stability({what: part.rate for what, part in one.stability.items() if part.rate is not None}),
             )  # fmt: skip
         if one.pileup:
             yield (
@@ -135,7 +135,8 @@ def _thresholds(found: Rates, one: Judged) -> Table:
         told = threshold.summary()
         known = threshold.rate
         rows.append((
-            f"{threshold.target_hz / 1e3:g}", threshold.code, _khz(told["rate"]), _khz(told["above"]), threshold.step_khz,
+            f"{threshold.target_hz / 1e3:g}", threshold.code, _khz(told["rate"]), _khz(told["above"]),
+            None if threshold.step_khz is None else 1e3 * threshold.step_khz,
             None if known is None else known.sources, None if known is None else round(known.effective_events, 1),
             "yes" if threshold.resolved else threshold.note,
         ))  # fmt: skip
@@ -150,7 +151,7 @@ def _thresholds(found: Rates, one: Judged) -> Table:
     )
     return Table(
         title=f"Thresholds on {score.name!r}",
-        columns=("asked for, kHz", "code", "rate, kHz", "one code lower, kHz", "kHz a code", "hardest collisions",
+        columns=("asked for, kHz", "code", "rate, kHz", "one code lower, kHz", "Hz a code", "hardest collisions",
                  "effective events", "resolved"),
         rows=tuple(rows), note=note,
     )  # fmt: skip
@@ -181,7 +182,7 @@ def _stability(one: Judged) -> tuple[Table, ...]:
         return ()
     names = list(dict.fromkeys(signal for part in one.stability.values() for signal in part.signals))
     rows = tuple(
-        (what, _estimate(part.rate),
+        (what, None if part.rate is None else _estimate(part.rate),
          *(_estimate(part.signals[name]) if name in part.signals else "unchanged"
            for name in names))
         for what, part in one.stability.items()
@@ -220,7 +221,7 @@ def _efficiency(one: Efficiency | None) -> Cell:
 
 def _shifted(found: TaggerPoints) -> tuple[Table, ...]:
     rows = tuple(
-        (name, what, _estimate(one.rate), _estimate(one.signals[name]))
+        (name, what, None if one.rate is None else _estimate(one.rate), _estimate(one.signals[name]))
         for name, changes in found.stability.items()
         for what, one in changes.items()
     )
@@ -229,7 +230,7 @@ def _shifted(found: TaggerPoints) -> tuple[Table, ...]:
     columns = ("class", "disturbed", "background over the undisturbed one", "efficiency, change")
     return (
         Table(title="Stability", columns=columns, rows=rows,
-              note="The same held-out jets at the middle one of each class's thresholds; selection by pT was before."),
+              note="The same held-out jets at the loosest of each class's thresholds; selection by pT was before."),
     )  # fmt: skip
 
 
@@ -237,12 +238,13 @@ def _bits(found: Rates | TaggerPoints) -> tuple[Table, ...]:
     if not found.bits.cuts:
         return ()
     rows = tuple(
-        (number, one.name, one.output, ", ".join(one.against) or "nothing", one.threshold)
+        (number, one.name, one.output, ", ".join(one.against) or "nothing", one.threshold, one.condition or "none")
         for number, one in enumerate(found.bits.cuts)
     )
     return (
-        Table(title="Accept bits in the firmware", columns=("bit", "name", "output", "less the largest of", "threshold, code"),
-              rows=rows, note="In the folder decision/ of the firmware's project, in C++ and in Verilog."),
+        Table(title="Accept bits in the firmware", rows=rows,
+              columns=("bit", "name", "output", "less the largest of", "threshold, code", "where"),
+              note="In the folder decision/ of the firmware's project, in C++ and in Verilog."),
     )  # fmt: skip
 
 
@@ -270,15 +272,18 @@ def _shared(found: Rates) -> Table:
     alone, beside = found.alone, found.beside
     assert alone is not None
     assert beside is not None
+    gained = found.gain
     rows: list[tuple[Cell, ...]] = [
         (name, _efficiency(alone.efficiency[name]), _efficiency(beside.efficiency[name]),
-         _estimate(one))
-        for name, one in found.gain.items()
+         _estimate(gained[name]) if name in gained else None)
+        for name in alone.efficiency
     ]  # fmt: skip
+    unresolved = " ".join(dict.fromkeys((alone.note, beside.note)))
     totals = [f"{one.menu.total.hz / 1e3:.3g} ± {one.menu.total.uncertainty / 1e3:.2g} kHz" for one in (alone, beside)]
     note = (
         f"Thresholds of all seeds chosen for {alone.target_hz / 1e3:g} kHz on one half of the sample, measured on the other: "
-        f"{totals[0]} without the firmware's scores, {totals[1]} with them. The gain is paired, event by event."
+        f"{totals[0]} without the firmware's scores, {totals[1]} with them. The gain is paired, event by event; it is "
+        f"not one at exactly the same rate, as far as these two differ. {unresolved}"
     )
     return Table(
         title="What the firmware adds to the menu at the same total rate",

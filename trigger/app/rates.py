@@ -7,10 +7,13 @@ at fixed efficiencies (`trigger/app/tagger_points.py`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
+from models.recipe import Recipe
 from trigger.app import event_rates, jet_rates
 from trigger.app.accept_bits import AcceptBits, accept_bits, at_rate, cut_name
 from trigger.app.console import Reporter, start_keras
@@ -31,7 +34,7 @@ from trigger.decision.stability import (
     pileup_edges,
 )
 from trigger.decision.thresholds import RateCurve, Threshold, rate_curve
-from trigger.errors import InputError
+from trigger.errors import InputError, nearest
 from trigger.verdict import Requirement, Verdict, at_least, at_most, not_measured
 
 OTHER_SEED = 1_000_003
@@ -115,21 +118,23 @@ class Rates:
     @property
     def chosen_menu(self) -> Menu:
         """The menu with every threshold as the code that it came to, those of the firmware's scores among its seeds."""
-        own = {one.score.name for one in self.judged}
+        ours = {
+            cut_name(score, what): Seed(name=cut_name(score, what), score=score.name, threshold=code)
+            for score, what, code in chosen(self.judged)
+        }
         asked = [
             seed.model_copy(update={"threshold": self.seeds.seeds[seed.name].threshold, "rate_khz": None})
-            for seed in self.menu.seeds if seed.score not in own
-        ]  # fmt: skip
-        ours = [
-            Seed(name=cut_name(score, what), score=score.name, threshold=code)
-            for score, what, code in chosen(self.judged)
+            for seed in self.menu.seeds
+            if seed.name not in ours
         ]
-        return self.menu.model_copy(update={"seeds": (*asked, *ours)})
+        return self.menu.model_copy(update={"seeds": (*asked, *ours.values())})
 
     @property
     def gain(self) -> dict[str, Estimate]:
-        """Efficiency of each signal that the firmware adds to the menu at the same total rate."""
-        return {} if self.alone is None or self.beside is None else gain(self.alone, self.beside)
+        """Efficiency of each signal that the firmware adds to the menu at the same total; empty where that is not resolved."""
+        if self.alone is None or self.beside is None or self.alone.note or self.beside.note:
+            return {}
+        return gain(self.alone, self.beside)
 
     def summary(self) -> dict[str, Any]:
         """As `rates.json` holds it."""
@@ -146,18 +151,54 @@ class Rates:
         }
 
 
-def has_rates(subject: Subject) -> bool:
+def has_rates(recipe: Recipe) -> bool:
     """Whether there is a sample of collisions as they come for what the firmware decides."""
-    recipe = subject.recipe
     detector = isinstance(recipe.data, EventData) and recipe.network.task == "anomaly"
     return detector or (isinstance(recipe.data, Level1JetData) and recipe.network.task == "classification")
+
+
+def sample_data(recipe: Recipe, menu: Menu) -> EventData | Level1Collisions:
+    """What is simulated for rates of a recipe under a menu.
+
+    Raises:
+        InputError: The menu is not one for this recipe, or what it wants cannot be simulated.
+    """
+    data, wanted = recipe.data, menu.sample
+    try:
+        if isinstance(data, EventData):
+            if menu.jets is not None:
+                raise InputError(
+                    f"menu {menu.name!r} tags jets, and {recipe.name!r} decides on events; leave 'jets' out"
+                )
+            return event_rates.sample_of(data, wanted)
+        if menu.jets is None:
+            raise InputError(
+                f"menu {menu.name!r} does not say which classes of jets are tagged; add 'jets: {{tagged: [...], against: "
+                f"[...], pt_gev: 100}}' of {', '.join(recipe.class_names)}, as the packaged menu 'level1_jets' does"
+            )
+        check_classes(recipe.class_names, menu)
+        return Level1Collisions.model_validate({
+            "jets": data, "slices_gev": wanted.slices_gev, "collisions_per_slice": wanted.crossings_per_slice,
+            "signals": wanted.signals, "collisions_per_signal": wanted.events_per_signal,
+            "pt_gev": menu.jets.pt_gev * jet_rates.LOWEST,
+        })  # fmt: skip
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise InputError(f"menu {menu.name!r}, sample: {faults}") from error
+
+
+def check_classes(names: Sequence[str], menu: Menu) -> None:
+    """Refuse classes that there are not."""
+    for name in () if menu.jets is None else (*menu.jets.tagged, *menu.jets.against):
+        if name not in names:
+            raise InputError(f"menu {menu.name!r}: there is no class {name!r}; nearest: {nearest(name, names)}")
 
 
 def rates(subject: Subject, menu: Menu, workers: int, report: Reporter, sample: Scored | None = None) -> Rates:
     """Rates of a firmware under a menu.
 
     Args:
-        subject: The firmware; without a sample `has_rates` of it has to be true.
+        subject: The firmware; without a sample `has_rates` of its recipe has to be true.
         menu: Rates that are asked for, other seeds, and how large the sample is.
         workers: Processes and threads.
         report: Told of progress.
@@ -187,11 +228,16 @@ def rates(subject: Subject, menu: Menu, workers: int, report: Reporter, sample: 
         alone = shared_out(sample.crossings, sample.signals, menu.seeds, *about)
         beside = shared_out(sample.crossings, sample.signals, (*menu.seeds, *ours), *about)
     bits = accept_bits(subject, chosen(judged), menu.accept_bits, workers, report)
-    asked = requirements(menu, judged, bool(sample.disturbed))
+    asked = requirements(menu, judged)
     return Rates(
-        menu, sample, judged, menu_rates(sample.crossings, (*menu.seeds, *ours)), alone, beside, bits,
+        menu, sample, judged, menu_rates(sample.crossings, (*menu.seeds, *ours), _largest(sample)), alone, beside, bits,
         Verdict(requirements=(*asked, *bits.requirements)),
     )  # fmt: skip
+
+
+def _largest(sample: Scored) -> dict[str, int]:
+    """Largest code of every score that a seed may cut on."""
+    return {**sample.largest, **{score.name: score.max_code for score in sample.scores}}
 
 
 def chosen(judged: Sequence[Judged]) -> list[tuple[FirmwareScore, str, int]]:
@@ -208,21 +254,11 @@ def _sample(subject: Subject, menu: Menu, workers: int, report: Reporter) -> Sco
     """The crossings or collisions that rates of this firmware are counted from."""
     recipe, wanted = subject.recipe, menu.sample
     seed = recipe.seed + OTHER_SEED
-    if isinstance(recipe.data, EventData):
-        return event_rates.scored(
-            subject, event_rates.sample_of(recipe.data, wanted), wanted.faulty, menu.total_hz, seed, workers, report
-        )
+    data = sample_data(recipe, menu)
+    if isinstance(data, EventData):
+        return event_rates.scored(subject, data, wanted.faulty, menu.total_hz, seed, workers, report)
+    assert menu.jets is not None
     assert isinstance(recipe.data, Level1JetData)
-    if menu.jets is None:
-        raise InputError(
-            f"menu {menu.name!r} does not say which classes of jets are tagged; add 'jets: {{tagged: [...], against: [...], "
-            f"pt_gev: 60}}' of {', '.join(recipe.class_names)}, as the packaged menu 'level1_jets' does"
-        )
-    data = Level1Collisions.model_validate({
-        "jets": recipe.data, "slices_gev": wanted.slices_gev, "collisions_per_slice": wanted.crossings_per_slice,
-        "signals": wanted.signals, "collisions_per_signal": wanted.events_per_signal,
-        "pt_gev": menu.jets.pt_gev * jet_rates.LOWEST,
-    })  # fmt: skip
     pileup = recipe.data.pileup if wanted.pileup is None else wanted.pileup
     return jet_rates.scored(
         subject,
@@ -239,7 +275,7 @@ def _sample(subject: Subject, menu: Menu, workers: int, report: Reporter) -> Sco
 
 
 def _check_names(menu: Menu, sample: Scored) -> None:
-    """Refuse names that nothing has, now and not after minutes."""
+    """Refuse names that nothing has, or that are taken."""
     for one in menu.seeds:
         sample.crossings.codes(one.score)
     unknown = [name for name in menu.limits.efficiency if name not in sample.signals]
@@ -247,8 +283,11 @@ def _check_names(menu: Menu, sample: Scored) -> None:
         raise InputError(
             f"menu {menu.name!r}: limits.efficiency names {unknown[0]!r}; there are {', '.join(sample.signals)}"
         )
-    if taken := {one.name for one in menu.seeds} & {score.name for score in sample.scores}:
-        raise InputError(f"menu {menu.name!r}: seed {taken.pop()!r} has the name of a score of the firmware; rename it")
+    own = {cut_name(score, at_rate(khz)): score.name for score in sample.scores for khz in menu.rates_khz}
+    own |= {score.name: score.name for score in sample.scores}
+    for seed in menu.seeds:
+        if seed.name in own and (seed.name == own[seed.name] or seed.score != own[seed.name]):
+            raise InputError(f"menu {menu.name!r}: seed {seed.name!r} has the name of one of the firmware's; rename it")
 
 
 def _last_resolved(thresholds: tuple[Threshold, ...]) -> Threshold | None:
@@ -312,19 +351,22 @@ def _against_pileup(sample: Scored, score: FirmwareScore, code: int) -> tuple[Pi
 # -------------------------------------------------------------------------------------------------------------- verdict
 
 
-def requirements(menu: Menu, judged: tuple[Judged, ...], disturbed: bool) -> tuple[Requirement, ...]:
-    """What is required of each score.
-
-    Args:
-        menu: Has the limits.
-        judged: The scores.
-        disturbed: Whether the sample could be disturbed; nothing is required of stability else.
-    """
+def requirements(menu: Menu, judged: tuple[Judged, ...]) -> tuple[Requirement, ...]:
+    """What is required of each score."""
     return tuple(
         requirement
         for one in judged
-        for requirement in (*_at_rates(menu, one), *_efficient(menu, one), *_stable(menu, one, disturbed))
+        for requirement in (*_at_rates(menu, one), *_efficient(menu, one), *_stable(menu, one))
     )
+
+
+def held(name: str, figure: float | None, limit: float | None, uncertainty: float | None, note: str) -> Requirement:
+    """A figure that may not exceed a limit; without a limit it is shown, and what is not known is NOT MEASURED."""
+    required = limit is not None
+    if figure is None:
+        return not_measured(name, "shown" if limit is None else f"<= {limit:g}", required=required, note=note)
+    known = float("inf") if limit is None else limit
+    return at_most(name, figure, known, required=required, uncertainty=uncertainty, note=note)
 
 
 def _called(one: Judged, what: str) -> str:
@@ -333,91 +375,113 @@ def _called(one: Judged, what: str) -> str:
 
 
 def _at_rates(menu: Menu, one: Judged) -> list[Requirement]:
-    found = []
+    found, limits = [], menu.limits
     for threshold, costs in zip(one.thresholds, one.costs, strict=True):
         khz = threshold.target_hz / 1e3
-        name, limit = f"rate:{_called(one, at_rate(khz))}", f"<= {khz:g}"
-        if not threshold.resolved or threshold.rate is None:
-            found.append(not_measured(name, limit, required=True, note=threshold.note))
-            continue
-        rate = threshold.rate
-        low, high = rate.interval_68
-        note = (
-            f"at code {threshold.code}, 68 % interval {low / 1e3:.3g} to {high / 1e3:.3g}; {rate.sources:,} hardest "
-            f"collisions, {rate.effective_events:.0f} effective; one code is {threshold.step_khz or 0:.3g} kHz"
-        )
-        found.append(at_most(name, rate.hz / 1e3, khz, required=True, uncertainty=rate.uncertainty / 1e3, note=note))
-        if costs is not None:
-            found.append(_quantisation(menu, one, khz, costs))
+        name = f"rate:{_called(one, at_rate(khz))}"
+        cost_name = f"quantisation:{_called(one, f'efficiency_at_{at_rate(khz)}')}"
+        highest = None if limits.rate_excess is None else khz * (1 + limits.rate_excess)
+        figure, note = _known(threshold)
+        found.append(held(name, figure, highest, None, note))
+        if costs is None:
+            found.append(held(cost_name, None, limits.efficiency_loss, None, threshold.note))
+        else:
+            found.append(_quantisation(cost_name, limits.efficiency_loss, costs))
     return found
 
 
-def _quantisation(menu: Menu, one: Judged, khz: float, costs: Cost) -> Requirement:
+def _known(threshold: Threshold) -> tuple[float | None, str]:
+    """Upper edge of the rate's 68 % interval in kHz, where it is resolved, and what a reader needs to judge it."""
+    rate = threshold.rate
+    if not threshold.resolved or rate is None:
+        return None, threshold.note
+    low, high = rate.interval_68
+    return high / 1e3, (
+        f"upper edge of the 68 % interval {low / 1e3:.3g} to {high / 1e3:.3g}; {rate.hz / 1e3:.3g} +- "
+        f"{rate.uncertainty / 1e3:.2g} kHz at code {threshold.code}, {rate.sources:,} hardest collisions, "
+        f"{rate.effective_events:.0f} effective; one code is {1e3 * (threshold.step_khz or 0):.3g} Hz"
+    )
+
+
+def _quantisation(name: str, limit: float | None, costs: Cost) -> Requirement:
     change = costs.rate_change_hz
     losses = ", ".join(
         f"{signal} {part.loss.value:+.3f} +- {part.loss.uncertainty:.3f}" for signal, part in costs.signals.items()
     )
     worst = max(costs.signals.values(), key=lambda part: part.loss.value).loss
-    return at_most(
-        f"quantisation:{_called(one, f'efficiency_at_{at_rate(khz)}')}", worst.value, menu.limits.efficiency_loss, required=True,
-        uncertainty=worst.uncertainty,
-        note=f"largest loss of a signal against the float network at the same rate; {losses}; at the same threshold the rate "
+    return held(
+        name, worst.value, limit, worst.uncertainty,
+        f"largest loss of a signal against the float network at the same rate; {losses}; at the same threshold the rate "
         f"changes by {change.value / 1e3:+.3g} +- {change.uncertainty / 1e3:.2g} kHz",
     )  # fmt: skip
 
 
 def _efficient(menu: Menu, one: Judged) -> list[Requirement]:
-    """Efficiencies at the largest rate: those with a limit are required, the best one is shown."""
+    """Efficiencies at the largest rate that have a limit."""
     khz = max(menu.rates_khz)
     at = menu.rates_khz.index(khz)
-    efficiencies, wanted = one.efficiencies[at], menu.limits.efficiency
-    if not efficiencies:
-        note = one.thresholds[at].note
-        return [
-            not_measured(f"efficiency:{_called(one, name)}", f">= {least:g}", required=True, note=note)
-            for name, least in wanted.items()
-        ]
-    found = []
-    for name in wanted or (max(efficiencies, key=lambda name: efficiencies[name].value),):
-        value = efficiencies[name]
-        low, high = value.interval_68
+    efficiencies, found = one.efficiencies[at], []
+    for name, least in menu.limits.efficiency.items():
+        called = f"efficiency:{_called(one, name)}"
+        if not efficiencies:
+            found.append(not_measured(called, f">= {least:g}", required=True, note=one.thresholds[at].note))
+            continue
+        low, high = efficiencies[name].interval_68
         found.append(
-            at_least(f"efficiency:{_called(one, name)}", value.value, wanted.get(name, 0.0), required=name in wanted,
-                     uncertainty=(high - low) / 2, note=f"of {name} at {khz:g} kHz")
+            at_least(called, efficiencies[name].value, least, required=True, uncertainty=(high - low) / 2,
+                     note=f"of {name} at {khz:g} kHz")
         )  # fmt: skip
     return found
 
 
-def _stable(menu: Menu, one: Judged, disturbed: bool) -> list[Requirement]:
+def _stable(menu: Menu, one: Judged) -> list[Requirement]:
     """The largest changes of rate and efficiency under any disturbance."""
-    limits = menu.limits
-    if not disturbed:
-        return []
-    rate, lost = f"stability:{_called(one, 'rate')}", f"stability:{_called(one, 'efficiency')}"
-    if not one.stability:
-        note = "no threshold is resolved"
-        return [
-            not_measured(rate, f"<= {limits.rate_change:g}", required=True, note=note),
-            not_measured(lost, f"<= {limits.efficiency_change:g}", required=True, note=note),
-        ]
     working = _last_resolved(one.thresholds)
-    assert working is not None
-    at = f"at {working.target_hz / 1e3:g} kHz"
-    told = ", ".join(f"{name} x{part.rate.value:.2f}" for name, part in one.stability.items())
-    worst = max((part.rate for part in one.stability.values()), key=lambda each: abs(each.value - 1))
-    found = [
-        at_most(rate, abs(worst.value - 1), limits.rate_change, required=True, uncertainty=worst.uncertainty,
-                note=f"largest relative change of the rate {at}; {told}")
-    ]  # fmt: skip
+    why = "" if one.stability else "nothing could be disturbed" if working else "no threshold is resolved"
+    at = "" if working is None else f" at {working.target_hz / 1e3:g} kHz"
+    names = [f"stability:{_called(one, what)}" for what in ("rate", "efficiency")]
+    return stable(menu, names[0], names[1], one.stability, at, why)
+
+
+def stable(
+    menu: Menu, rate_name: str, efficiency_name: str, stability: Mapping[str, Stability], at: str, why: str
+) -> list[Requirement]:  # fmt: skip
+    """Requirements on what disturbances do to a rate, or a background, and to efficiencies.
+
+    Args:
+        menu: Has the limits.
+        rate_name: Name of the requirement on the rate.
+        efficiency_name: Of that on efficiencies.
+        stability: What each disturbance does.
+        at: Where, for the notes.
+        why: Why nothing is known, where nothing is.
+    """
+    limits = menu.limits
+    told = ", ".join(
+        f"{name} {'not measured' if part.rate is None else f'x{part.rate.value:.2f}'}"
+        for name, part in stability.items()
+    )
+    known = [(part.rate_change, part.rate) for part in stability.values() if part.rate_change is not None]
+    largest, ratio = max(known, key=lambda one: one[0], default=(None, None))
+    if len(known) < len(stability):
+        largest, why = None, "too little is accepted to know all changes"
     changes = [
         (abs(change.value), change.uncertainty, signal, name)
-        for name, part in one.stability.items()
+        for name, part in stability.items()
         for signal, change in part.signals.items()
     ]
+    value, spread, what = None, None, why or "signals were not disturbed"
     if changes:
-        value, uncertainty, signal, name = max(changes)
-        found.append(
-            at_most(lost, value, limits.efficiency_change, required=True, uncertainty=uncertainty,
-                    note=f"largest change of an efficiency {at}: {signal}, {name}")
-        )  # fmt: skip
-    return found
+        value, spread, signal, name = max(changes)
+        what = f"largest change of an efficiency{at}: {signal}, {name}"
+    note = f"largest change of the rate{at}; {told}" if largest is not None else "; ".join(filter(None, (why, told)))
+    return [
+        held(
+            rate_name,
+            largest,
+            limits.rate_change,
+            None if largest is None or ratio is None else ratio.uncertainty,
+            note,
+        ),
+        held(efficiency_name, value, limits.efficiency_change, spread, what),
+    ]

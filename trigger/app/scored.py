@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from trigger.app.chain import network_inputs
 from trigger.data.jets import FeatureDataset
 from trigger.decision.rates import Array, Crossings, Scores
-from trigger.decision.stability import Stability, efficiency_change, rate_change
+from trigger.decision.stability import Stability, efficiency_change, rate_ratio
 from trigger.fixed_point import Codes
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class FirmwareScore:
         against: Outputs whose largest code is subtracted; none for the output itself.
         max_code: Largest code that it can have.
         step: Value of one code.
+        condition: What else holds where it is judged, such as the pT of jets.
     """
 
     name: str
@@ -64,6 +65,7 @@ class FirmwareScore:
     against: tuple[str, ...]
     max_code: int
     step: float
+    condition: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Disturbed:
     def change(self, score: str, code: int) -> Stability:
         """What became of the rate and of efficiencies at one threshold."""
         return Stability(
-            rate_change(self.before, self.after, score, code),
+            rate_ratio(self.before, self.after, score, code),
             {
                 signal: efficiency_change(self.signals_before[signal][score] >= code, after[score] >= code)
                 for signal, after in self.signals_after.items()
@@ -105,7 +107,8 @@ class Scored:
         offline: For each signal an offline quantity in GeV, shape `(events,)`.
         offline_label: What it is, for an axis.
         offline_edges: Edges of bins of it.
-        pileup: Number of pileup collisions in each background crossing; `None` where there is none.
+        largest: Largest code of each count of single objects.
+        pileup: Number of collisions in each background crossing; `None` where there is none.
         signal_pileup: The same of each signal.
         disturbed: For each disturbance, by its name, what makes it; made one after the other, for they are large.
         notes: What a reader needs to judge the sample.
@@ -117,6 +120,7 @@ class Scored:
     offline: dict[str, Array]
     offline_label: str
     offline_edges: tuple[float, ...] = (0.0, 30.0, 50.0, 75.0, 100.0, 150.0, 200.0, 300.0, 500.0)
+    largest: Mapping[str, int] = field(default_factory=dict)
     pileup: NDArray[Any] | None = None
     signal_pileup: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     disturbed: Mapping[str, Callable[[], Disturbed]] = field(default_factory=dict)

@@ -8,7 +8,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from firmware.decision import decision_path
+from pydantic import ValidationError
+
+from firmware.decision import Decision, decision_path
 from firmware.project import FirmwareProject
 from trigger.app.chain import stored_features
 from trigger.app.console import start_keras
@@ -64,7 +66,8 @@ def verify(folder: Path) -> tuple[Check, ...]:
         InputError: There is no such run, it is not finished, or its `run.json` is damaged.
     """
     run = FinishedRun.open(folder)
-    return (*_own_files(run), *_steps(run, run.models), *_steps(run, run.folder), *_contents(run), *_firmware(run))
+    return (*_own_files(run), *_steps(run, run.models), *_steps(run, run.folder), *_contents(run), *_firmware(run),
+            *_accept_bits(run))  # fmt: skip
 
 
 def holds(checks: tuple[Check, ...]) -> bool:
@@ -176,6 +179,21 @@ def _firmware(run: FinishedRun) -> Iterator[Check]:
         note = "" if written else "was not there"
         finding = Finding.CHANGED if path.is_file() else Finding.MISSING
         yield Check(_below(run, path), "file", finding, written, file_digest(path) if path.is_file() else None, note)
+
+
+def _accept_bits(run: FinishedRun) -> Iterator[Check]:
+    """The sources of the accept bits, and that they are of this firmware."""
+    path = decision_path(run.project_folder)
+    if not path.is_file():
+        return
+    try:
+        made = Decision.model_validate(read_json(path))
+    except (InputError, ValidationError) as error:
+        yield Check(_below(run, path), "record of accept bits", Finding.DAMAGED, None, None, str(error).splitlines()[0])
+        return
+    for name, recorded in made.files.items():
+        yield _file(run, path.parent / name, recorded)
+    yield _compared(_below(run, path), "firmware that the accept bits are of", made.project, run.project.digest())
 
 
 def _record(path: Path) -> tuple[dict[str, Any], str]:

@@ -1,7 +1,7 @@
 """Crossings of the detector itself, from ROOT files of events that were kept whatever was in them, file by file.
 
 A file is read in chunks on whichever worker is free, each chunk is scored and forgotten; what stays of an event are its scores,
-some thirty bytes. Every event stands for the same rate, or for one in proportion to its weight.
+some forty bytes. Every event stands for the same rate, or for one in proportion to its weight.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import Field
 from models.recipe import EVENTS
 from trigger.app import sample as sample_of
 from trigger.app.console import Reporter, start_keras
-from trigger.app.event_rates import NETWORK, network_scores
+from trigger.app.event_rates import LARGEST, NETWORK, network_scores
 from trigger.app.scored import FirmwareScore, Scored, Subject
 from trigger.config import Settings
 from trigger.data.event_rootfile import EventRootData, NamedMapping, iterate_events
@@ -95,7 +95,10 @@ def scored(
             f"a {recipe.network.task} of data {recipe.data.kind!r} decides on no whole events; events of ROOT files give rates "
             "of detectors on events"
         )
-    paths = [str(path) for pattern in data.files for _, found in input_files(data.events(pattern)) for path in found]
+    found_paths = [path for pattern in data.files for _, found in input_files(data.events(pattern)) for path in found]
+    paths = list(
+        dict.fromkeys(str(path.resolve()) for path in found_paths)
+    )  # a file that two patterns name counts once
     job = partial(score_file, subject=subject, digest=subject.project.digest())
     parts = []
     with workers_of(workers, scheduler, start_keras) as found, report.progress("zero-bias events") as progress:
@@ -118,10 +121,10 @@ def scored(
             name: {**network_scores(subject, one, workers), **_counts(single_counts(one), parts[0].absent)}
             for name, one in own.items()
         },
-        scores=(FirmwareScore(NETWORK, output, (), port.max_code, port.step),), offline={}, offline_label="",
+        scores=(FirmwareScore(NETWORK, output, (), port.max_code, port.step),), offline={}, offline_label="", largest=LARGEST,
         notes=(
             f"{len(weights):,} events of {len(paths)} files, as they came; signals of the run's own sample.",
-            "Nothing is disturbed: stability is that of the simulation.",
+            "Nothing is disturbed: stability is not measured.",
         ),
     )  # fmt: skip
 

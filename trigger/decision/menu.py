@@ -28,7 +28,8 @@ class Seed(Settings):
 
     Attributes:
         name: Letters, digits, `_` and `-`.
-        score: What is cut on: `jet_pt`, `met_pt`, `ht`, `egamma_pt`, `muon_pt`, `network`, or whatever the crossings have.
+        score: What is cut on: of events `muon_pt`, `egamma_pt`, `jet_pt`, `met`, `ht`, `total_et` or the firmware's `network`;
+            of Level-1 jets `jet_pt`, `ht` or a tagged class.
         threshold: Smallest integer code that is accepted; or
         rate_khz: the rate that the seed alone may have after its prescale, for which the threshold is then found.
         prescale: One in so many of what the seed accepts passes.
@@ -88,11 +89,13 @@ class JetScores(Settings):
     tagged: tuple[Name, ...] = Field(min_length=1)
     against: tuple[Name, ...] = Field(min_length=1)
     pt_gev: float = Field(default=60.0, gt=0)
-    efficiencies: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.3, 0.5, 0.8)
+    efficiencies: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(default=(0.8, 0.9), min_length=1)
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
         names = (*self.tagged, *self.against)
+        if len(set(self.efficiencies)) < len(self.efficiencies):
+            raise ValueError(f"efficiencies {list(self.efficiencies)}: each once")
         if len(set(names)) < len(names):
             raise ValueError(
                 f"tagged {list(self.tagged)} and against {list(self.against)}: each class once, in one of them"
@@ -101,21 +104,24 @@ class JetScores(Settings):
 
 
 class Limits(Settings):
-    """What is required of a score at every rate that it is judged at.
+    """What is required; what is `None` is shown and does not decide.
 
     Attributes:
+        rate_excess: Most by which the upper edge of a rate's 68 % interval may exceed the target, relative to it.
         efficiency_loss: Most efficiency that any signal may lose to the float network at the same rate.
         background_increase: Where the sample has no rate: largest relative increase of the background that the firmware lets
             pass over the float network's, at the same efficiency.
-        rate_change: Largest relative change of the rate under any disturbance, at the same threshold.
-        efficiency_change: Largest change of the efficiency of any signal under any disturbance, at the same threshold.
+        rate_change: Largest change of the rate under any disturbance, at the same threshold of the largest rate that is
+            resolved: the larger over the smaller, minus 1.
+        efficiency_change: Largest change of the efficiency of any signal, likewise.
         efficiency: Least efficiency of a signal at the largest of the rates, by its name.
     """
 
-    efficiency_loss: float = Field(default=0.05, ge=0, le=1)
-    background_increase: float = Field(default=0.25, ge=0)
-    rate_change: float = Field(default=1.0, ge=0)
-    efficiency_change: float = Field(default=0.1, ge=0, le=1)
+    rate_excess: float | None = Field(default=0.5, ge=0)
+    efficiency_loss: float | None = Field(default=0.05, ge=0, le=1)
+    background_increase: float | None = Field(default=0.25, ge=0)
+    rate_change: float | None = Field(default=1.0, ge=0)
+    efficiency_change: float | None = Field(default=0.1, ge=0, le=1)
     efficiency: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
 
 
@@ -147,14 +153,30 @@ class Menu(Settings):
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, seeds: tuple[Seed, ...]) -> tuple[Seed, ...]:
-        if seeds:
-            check_names(seeds)
+        try:
+            if seeds:
+                check_names(seeds)
+        except InputError as error:
+            raise ValueError(str(error)) from error
         return seeds
+
+    @field_validator("rates_khz")
+    @classmethod
+    def _different(cls, rates_khz: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(rates_khz)) < len(rates_khz):
+            raise ValueError(f"rates {list(rates_khz)}: each once")
+        return rates_khz
 
     @model_validator(mode="after")
     def _shareable(self) -> Self:
         if self.total_khz is not None and not self.seeds:
             raise ValueError("total_khz: there is no seed that it could be shared out among; name some in 'seeds'")
+        if self.total_khz is not None and any(seed.prescale > 1 for seed in self.seeds):
+            raise ValueError("total_khz: a rate is shared out by thresholds alone; leave prescales out, or it")
+        if max(self.rates_khz) * 1e3 >= self.total_hz or (self.total_khz or 0) * 1e3 >= self.total_hz:
+            raise ValueError(
+                f"rates_khz and total_khz have to be below the {self.total_hz / 1e3:,.0f} kHz of all filled crossings"
+            )
         return self
 
     @property
@@ -220,17 +242,22 @@ class MenuRates:
         }
 
 
-def menu_rates(crossings: Crossings, seeds: Sequence[Seed]) -> MenuRates:
+def menu_rates(crossings: Crossings, seeds: Sequence[Seed], largest: Mapping[str, int] | None = None) -> MenuRates:
     """Rates of a menu: in all, of each seed, of each seed alone, and of every two together.
 
     Prescales count independently of each other, so a crossing that passes the cuts of some seeds is accepted with the
     probability `1 - prod(1 - 1 / prescale)` over them.
 
+    Args:
+        crossings: The sample.
+        seeds: What accepts a crossing.
+        largest: Largest code that a score can have, where that is known.
+
     Raises:
-        InputError: There is no seed, two have one name, or the crossings have no such score.
+        InputError: There is no seed, two have one name, the crossings have no such score, or it cannot have the threshold.
     """
     check_names(seeds)
-    found = {seed.name: _threshold(crossings, seed) for seed in seeds}
+    found = {seed.name: _threshold(crossings, seed, (largest or {}).get(seed.score)) for seed in seeds}
     passing = np.stack([
         (crossings.codes(seed.score) >= found[seed.name][0]) / seed.prescale for seed in seeds
     ])  # fmt: skip
@@ -289,12 +316,17 @@ def check_names(seeds: Sequence[Seed]) -> None:
         raise InputError(f"the seeds' names are not distinct: {', '.join(map(repr, twice))} twice or more")
 
 
-def _threshold(crossings: Crossings, seed: Seed) -> tuple[int, str]:
+def _threshold(crossings: Crossings, seed: Seed, largest: int | None) -> tuple[int, str]:
     """The code that a seed cuts at, and why it is not what was asked for."""
     if seed.threshold is not None or seed.rate_khz is None:
-        return int(seed.threshold or 0), ""
+        code = int(seed.threshold or 0)
+        if largest is not None and code > largest:
+            raise InputError(
+                f"seed {seed.name!r}: a threshold of {code} accepts nothing, for {seed.score!r} has codes up to {largest}"
+            )
+        return code, ""
     target_hz = seed.rate_khz * 1e3 * seed.prescale
-    found = rate_curve(crossings, seed.score).threshold_for(target_hz)
-    if found.code is None:  # without a largest possible code there always is one
+    found = rate_curve(crossings, seed.score, largest).threshold_for(target_hz)
+    if found.code is None:
         raise InputError(f"seed {seed.name!r}: {found.note}")
     return found.code, found.note

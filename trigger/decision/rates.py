@@ -162,6 +162,7 @@ class Rate:
         interval_95: The same for 95 %.
         effective_events: Rate squared over its variance: equally heavy independent events that would know it as well.
         sources: Distinct sources among what is accepted.
+        heaviest_hz: Rate of the heaviest crossing of the sample, accepted or not.
         note: What a reader needs to judge it.
     """
 
@@ -171,12 +172,13 @@ class Rate:
     interval_95: tuple[float, float]
     effective_events: float
     sources: int
+    heaviest_hz: float = 0.0
     note: str = ""
 
     @property
     def resolved(self) -> bool:
         """Whether the sample has enough independent evidence of it."""
-        return self.sources >= RESOLUTION and self.effective_events >= RESOLUTION * (1 - 1e-9)
+        return bool(enough_evidence(self.hz, self.effective_events, self.sources, self.heaviest_hz))
 
     def summary(self) -> dict[str, Any]:
         """As JSON would hold it; numbers that are infinite or not known become `None`."""
@@ -188,14 +190,28 @@ class Rate:
         return {**told, "uncertainty": self.uncertainty if np.isfinite(self.uncertainty) else None}
 
 
+def enough_evidence(hz: Any, effective_events: Any, sources: Any, heaviest_hz: float) -> Any:
+    """Whether rates are resolved, of numbers or of arrays: ten sources, ten effective events, and well above one crossing.
+
+    A stratum of heavy crossings of which none was accepted says nothing by itself; one more of them, as heavy as the heaviest
+    of the sample, must not be more than a third of the rate, as ten effective events are known to.
+    """
+    return (
+        (np.asarray(sources) >= RESOLUTION)
+        & (np.asarray(effective_events) >= RESOLUTION * (1 - 1e-9))
+        & (np.asarray(hz) >= np.sqrt(RESOLUTION) * heaviest_hz * (1 - 1e-9))
+    )
+
+
 def rate(crossings: Crossings, accepted: NDArray[Any], ceiling: float = 1.0) -> Rate:
     """The rate of what is accepted.
 
     The variance is the larger of two. One is the sum over sources of their accepted rate squared, as sources come and go by
     chance. The other, with ten folds or more, is of the scatter of the folds' sums about their shares; its intervals are
     wider by Student's t over the normal quantile. The interval is that of Fay and Feuer, a Garwood interval for the
-    effective number of events whose upper edge allows for one more source as heavy as the heaviest accepted one. Where
-    nothing is accepted, that is the heaviest source of the sample, with all of its crossings.
+    effective number of events whose upper edge allows for one more source as heavy as the heaviest accepted one, or as the
+    heaviest crossing of the sample. Where nothing is accepted, that is the heaviest source of the sample, with all of its
+    crossings.
 
     Args:
         crossings: The sample.
@@ -215,7 +231,7 @@ def rate(crossings: Crossings, accepted: NDArray[Any], ceiling: float = 1.0) -> 
     sums = Sums(
         np.array([part.sum()]), np.array([(by_source**2).sum()]), np.array([by_source.max()]),
         np.array([np.count_nonzero(by_source)]), fold_variance(crossings, _by_fold(crossings, part)[None]),
-        len(crossings.fold_share),
+        len(crossings.fold_share), ceiling * float(crossings.rate_hz.max()),
     )  # fmt: skip
     return sums.rate(0, ceiling * float(crossings.by_source_hz.max()))
 
@@ -260,6 +276,7 @@ class Sums:
         sources: Sources with an accepted rate.
         scatter: Variance that the folds show.
         folds: Number of folds; 0 where there are too few.
+        heaviest_hz: Rate of the heaviest crossing of the sample.
     """
 
     hz: Array
@@ -268,6 +285,7 @@ class Sums:
     sources: NDArray[np.int64]
     scatter: Array
     folds: int
+    heaviest_hz: float
 
     @cached_property
     def variance(self) -> Array:
@@ -289,14 +307,16 @@ class Sums:
         some = self.hz > 0
         hz, spread = np.where(some, self.hz, 1.0), np.where(some, variance, 1.0)
         low = np.where(some, spread / hz * gammaincinv(hz**2 / spread, tail), 0.0)
-        more, wide = self.hz + self.largest, variance + self.largest**2
+        another = np.maximum(self.largest, self.heaviest_hz)
+        more, wide = self.hz + another, variance + another**2
         return np.stack([low, wide / more * gammaincinv(more**2 / wide, 1 - tail)], axis=1)
 
     def rate(self, at: int, limit_hz: float) -> Rate:
         """One of the rates; `limit_hz` is what the heaviest source of the sample could add, for one that has none."""
         here = slice(at, at + 1)
         one = Sums(
-            self.hz[here], self.squares[here], self.largest[here], self.sources[here], self.scatter[here], self.folds
+            self.hz[here], self.squares[here], self.largest[here], self.sources[here], self.scatter[here], self.folds,
+            self.heaviest_hz,
         )  # fmt: skip
         none = not one.hz[0] > 0
         if none:
@@ -305,6 +325,6 @@ class Sums:
         return Rate(
             float(one.hz[0]), float("nan") if none else float(np.sqrt(one.variance[0])),
             (float(narrow[0]), float(narrow[1])), (float(wide[0]), float(wide[1])),
-            float(one.effective_events[0]), int(one.sources[0]),
+            float(one.effective_events[0]), int(one.sources[0]), self.heaviest_hz,
             f"nothing is accepted: the upper edges are limits, of a source of {limit_hz:.4g} Hz" if none else "",
         )  # fmt: skip

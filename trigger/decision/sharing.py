@@ -139,9 +139,10 @@ def gain(without: Shared, with_it: Shared) -> dict[str, Estimate]:
 
 def _note(total_hz: float, chosen: Rate, measured: Rate) -> str:
     if not (chosen.resolved and measured.resolved):
+        worse = min(chosen, measured, key=lambda one: one.effective_events)
         return (
-            f"below the pool's resolution: {total_hz / 1e3:.3g} kHz has {min(chosen.sources, measured.sources)} sources in one "
-            f"half, {RESOLUTION} are needed"
+            f"below the pool's resolution: {total_hz / 1e3:.3g} kHz has {worse.sources} sources and "
+            f"{worse.effective_events:.3g} effective events in one half, {RESOLUTION} of both are needed"
         )
     if chosen.hz < 0.9 * total_hz:
         return f"no thresholds reach {total_hz / 1e3:.3g} kHz: the most below it is {chosen.hz / 1e3:.3g} kHz"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from trigger.decision.acceptance import Efficiency, share_of
 from trigger.decision.efficiency import Estimate
-from trigger.decision.rates import Array, Crossings, Rate, rate
+from trigger.decision.rates import RESOLUTION, Array, Crossings, Rate, rate
 from trigger.errors import InputError
 
 
@@ -21,16 +21,25 @@ class Stability:
     """What one disturbance does at an unchanged threshold.
 
     Attributes:
-        rate: Rate after over rate before.
+        rate: Rate after over rate before; `None` where too little is accepted undisturbed to know.
         signals: For each signal its efficiency after minus before; empty where signals were not disturbed.
     """
 
-    rate: Estimate
+    rate: Estimate | None
     signals: dict[str, Estimate]
+
+    @property
+    def rate_change(self) -> float | None:
+        """The larger of the two rates over the smaller, minus 1; infinite where the rate is gone."""
+        if self.rate is None:
+            return None
+        ratio = self.rate.value
+        return max(ratio, 1 / ratio) - 1 if ratio > 0 else float("inf")
 
     def summary(self) -> dict[str, Any]:
         """As JSON would hold it; numbers that are infinite or not known become `None`."""
-        return {"rate": self.rate.summary(), "signals": {name: one.summary() for name, one in self.signals.items()}}
+        rate = None if self.rate is None else self.rate.summary()
+        return {"rate": rate, "signals": {name: one.summary() for name, one in self.signals.items()}}
 
 
 @dataclass(frozen=True)
@@ -59,15 +68,18 @@ class PileupBin:
         }
 
 
-def rate_change(before: Crossings, after: Crossings, score: str, threshold: int) -> Estimate:
+def rate_ratio(before: Crossings, after: Crossings, score: str, threshold: int) -> Estimate | None:
     """Rate of the disturbed crossings over that of the same ones undisturbed, at one threshold.
 
     The uncertainty is paired: what a source brings to both rates is known together, so only what changes counts. It is that
     of the ratio in first order, sqrt(sum over sources of (after - ratio * before)^2) / before. The scatter of folds is not in
     it: collisions that are not the hardest are the same before and after.
 
+    Returns:
+        The ratio; `None` where undisturbed fewer than ten sources or effective events are accepted.
+
     Raises:
-        InputError: The crossings are not the same ones, or nothing is accepted undisturbed.
+        InputError: The crossings are not the same ones.
     """
     if len(before) != len(after) or not np.array_equal(before.source, after.source):
         raise InputError(
@@ -77,11 +89,9 @@ def rate_change(before: Crossings, after: Crossings, score: str, threshold: int)
         np.bincount(before.place, one.rate_hz * (one.codes(score) >= threshold), minlength=len(before.by_source_hz))
         for one in (before, after)
     ]
-    total = float(rates[0].sum())
-    if not total > 0:
-        raise InputError(
-            f"no crossing has a {score!r} of {threshold} or more undisturbed: there is no change of nothing"
-        )
+    total, squares = float(rates[0].sum()), float((rates[0] ** 2).sum())
+    if np.count_nonzero(rates[0]) < RESOLUTION or total**2 < RESOLUTION * squares * (1 - 1e-9):
+        return None
     ratio = float(rates[1].sum()) / total
     return Estimate(ratio, float(np.sqrt(((rates[1] - ratio * rates[0]) ** 2).sum()) / total))
 

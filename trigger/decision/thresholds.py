@@ -22,6 +22,7 @@ from trigger.decision.rates import (
     Crossings,
     Rate,
     Sums,
+    enough_evidence,
     fold_variance,
     rate,
 )  # fmt: skip
@@ -29,6 +30,8 @@ from trigger.errors import InputError
 
 REACHED = 0.9
 """Part of a target rate that a threshold has to have, for it to be called reached."""
+SLOPE_SOURCES = 30
+"""Sources between two codes that tell what one code is worth."""
 _ROUNDING = 1 + 1e-9  # sums of rates are rounded: one that is reached exactly is not exceeded
 
 
@@ -42,7 +45,8 @@ class Threshold:
         rate: What is accepted with it; `None` where there is none.
         above: What is accepted with a threshold one code lower, which is more than the target; `None` where every crossing
             together has less.
-        step_khz: Rate between the two, in kHz: what one code is worth here.
+        step_khz: What one code is worth here, in kHz: the rate between two codes around the threshold over their distance. They
+            are the nearest two with thirty sources between them, which know it to a fifth; neighbours where these have as many.
         distinct: Distinct codes of the score in the sample.
         saturated: Share of the total rate whose score is the largest possible code; `None` where that is not known.
         resolved: Whether the target is reached (to a tenth) and the sample has evidence enough of it.
@@ -105,7 +109,7 @@ class RateCurve:
     @cached_property
     def lowest_rate_hz(self) -> float:
         """Lowest rate of a threshold that has ten sources and ten effective events; NaN where none has."""
-        enough = (self.sources >= RESOLUTION) & (self.effective_events >= RESOLUTION * (1 - 1e-9))
+        enough = enough_evidence(self.hz, self.effective_events, self.sources, self.none.heaviest_hz)
         return float(self.hz[enough].min()) if enough.any() else float("nan")
 
     def at(self, code: int) -> Rate:
@@ -119,6 +123,7 @@ class RateCurve:
         return Rate(
             float(self.hz[level]), float(self.uncertainty[level]), (float(narrow[0]), float(narrow[1])),
             (float(wide[0]), float(wide[1])), float(self.effective_events[level]), int(self.sources[level]),
+            self.none.heaviest_hz,
         )  # fmt: skip
 
     def threshold_for(self, target_hz: float) -> Threshold:
@@ -136,8 +141,21 @@ class RateCurve:
         note = self._fault(target_hz, code, found, above, beyond)
         return Threshold(
             target_hz, None if beyond else code, None if beyond else found, above,
-            None if above is None else (above.hz - found.hz) / 1e3, len(self.codes), self.saturated, not note, note,
+            None if above is None else self._step_khz(level), len(self.codes), self.saturated, not note, note,
         )  # fmt: skip
+
+    def _step_khz(self, level: int) -> float:
+        """Slope of the curve just above a level; the rate falls to the next populated code, which may be thousands away."""
+        low, high = level - 1, level
+        last = len(self.codes)  # above all codes, where nothing is accepted
+        while True:
+            above, below = self._level(low), self._level(high)
+            if above.sources - below.sources >= SLOPE_SOURCES or (low == 0 and high == last):
+                break
+            low, high = max(low - 1, 0), min(high + 1, last)
+        top = int(self.codes[-1]) + 1
+        distance = (top if high == last else int(self.codes[high])) - int(self.codes[low])
+        return (above.hz - below.hz) / distance / 1e3
 
     def _fault(self, target_hz: float, code: int, found: Rate, above: Rate | None, beyond: bool) -> str:
         """Why a target is not resolved; empty where it is."""
@@ -151,7 +169,8 @@ class RateCurve:
             known = f"the lowest rate it supports is {_khz(lowest)}" if np.isfinite(lowest) else "it supports none"
             return (
                 f"below the pool's resolution: {_khz(target_hz)} has {found.sources} sources and "
-                f"{found.effective_events:.3g} effective events, {RESOLUTION} of both are needed; {known}"
+                f"{found.effective_events:.3g} effective events, {RESOLUTION} of both are needed, and one crossing stands for "
+                f"{_khz(found.heaviest_hz)}; {known}"
             )
         return ""
 
@@ -230,7 +249,7 @@ def _cumulative(crossings: Crossings, rows: NDArray[np.intp], ends: NDArray[np.i
         scatter = fold_variance(crossings, cells.reshape(len(ends), folds).cumsum(axis=0))
     return Sums(
         part.cumsum()[ends], (part * (2 * own - part)).cumsum()[ends], np.maximum.accumulate(own)[ends],
-        new.cumsum()[ends], scatter, len(crossings.fold_share),
+        new.cumsum()[ends], scatter, len(crossings.fold_share), float(crossings.rate_hz.max()),
     )  # fmt: skip
 
 

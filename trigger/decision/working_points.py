@@ -31,6 +31,7 @@ class WorkingPoint:
         background: Share of the background that each score lets pass there.
         increase: Of each score but the first, its background over the first one's, minus 1, paired.
         passed: Background jets that the firmware lets pass; their number, whatever their weights.
+        effective: Effective number of them, squared sum of their weights over the sum of the squares.
         share: Share of the background that the firmware lets pass, with intervals that hold where few jets pass, or none.
     """
 
@@ -40,6 +41,7 @@ class WorkingPoint:
     background: dict[str, Estimate]
     increase: dict[str, Estimate]
     passed: int
+    effective: float
     share: Efficiency
 
     def summary(self) -> dict[str, Any]:
@@ -100,6 +102,7 @@ def working_points(
                 wanted, threshold, {name: estimate(one[0]) for name, one in at.items()},
                 {name: estimate(one[1]) for name, one in at.items()}, increase,
                 int((scores[firmware][~is_signal] >= threshold).sum()),
+                _kish(weights[~is_signal & (scores[firmware] >= threshold)]),
                 share_of(scores[firmware][~is_signal] >= threshold, weights[~is_signal]),
             )
         )  # fmt: skip
@@ -139,3 +142,8 @@ class _Curve:
         place = np.argmax(self.signal >= wanted * (1 - 1e-12), axis=1)[:, None]
         reached, passed = (np.take_along_axis(one, place, axis=1)[:, 0] for one in (self.signal, self.background))
         return reached, passed, int(place[0, 0])
+
+
+def _kish(weights: Array) -> float:
+    """Equally heavy events that would be known as well; 0 for none."""
+    return float(weights.sum() ** 2 / (weights**2).sum()) if weights.any() else 0.0
