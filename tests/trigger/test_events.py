@@ -39,6 +39,7 @@ from trigger.data.generate_events import (
     generate_events,
     make_event_chunk,
     offline_gev,
+    pool_path,
     simulate_events,
 )
 from trigger.data.jets import Origin, split_by_event
@@ -67,6 +68,7 @@ from trigger.data.level1 import (
     with_towers,
 )
 from trigger.data.toy import ToyEventData, toy_events
+from trigger.digest import file_digest
 from trigger.errors import InputError
 
 NO_MUONS = (np.zeros(0, np.int64), np.zeros((0, 5)))
@@ -593,7 +595,7 @@ def test_a_simulated_sample(simulated):
     ]  # fmt: skip
     dark = events.labels == 2
     assert events.sums[dark, 1].mean() / 2 > 200  # GeV, of a resonance of 1 TeV
-    assert len(_read_signals(path.parent / "pool.npz")) == 20
+    assert len(_read_signals(pool_path(SMALL, 1, path.parents[1]))) == 20
     before = path.stat().st_mtime_ns
     assert generate_events(SMALL, 1, folder) == path
     assert path.stat().st_mtime_ns == before
@@ -604,10 +606,10 @@ def test_a_chunk_depends_on_its_seed_alone(simulated, tmp_path):
     _, path, _ = simulated
     whole = read_events(path)
     chunk = EventChunk(SMALL, 1, "dark_jets", 0, 0, 5)
-    cross_section = make_event_chunk(chunk, tmp_path, path.parent / "pool.npz")
+    cross_section = make_event_chunk(chunk, tmp_path, pool_path(SMALL, 1, path.parents[1]))
     made = read_events(tmp_path / "dark_jets-00000.npz")
     assert made.digest() == whole.take(whole.labels == 2).digest()
-    assert make_event_chunk(chunk, tmp_path, path.parent / "pool.npz") == cross_section
+    assert make_event_chunk(chunk, tmp_path, pool_path(SMALL, 1, path.parents[1])) == cross_section
 
 
 SLICED = EventData(
@@ -719,10 +721,18 @@ def test_a_killed_run_goes_on(sliced, monkeypatch):
     assert made == [("background", 1)]
     assert found.events.tolist() == events.events[events.labels == 0].tolist()
     assert not chunks.exists()
-    (home / "pool.npz").rename(home / "away.npz")
-    with pytest.raises(InputError, match=r"pool\.npz: the collisions that the sample was made of are gone"):
-        disturbed_events(SLICED, 1, folder, Fault(dead=((6, 40),)), executor=Here())
-    (home / "away.npz").rename(home / "pool.npz")
+
+
+def test_samples_share_a_pool_and_make_it_again(sliced):
+    folder, events = sliced
+    path = pool_path(SLICED, 1, folder)
+    more = SLICED.model_copy(update={"crossings": SLICED.crossings + 1})
+    assert pool_path(more, 1, folder) == path != pool_path(SLICED, 2, folder)
+    before = file_digest(path)
+    path.unlink()
+    found = disturbed_events(SLICED, 1, folder, Fault(dead=((6, 40),)), executor=Here())
+    assert file_digest(path) == before
+    assert found.events.tolist() == events.events[events.labels == 0].tolist()
 
 
 @pytest.mark.long
@@ -730,7 +740,7 @@ def test_a_killed_run_goes_on(sliced, monkeypatch):
 def test_every_signal(signal, simulated):
     _, path, _ = simulated
     data = EventData(kind="events", signals=(signal,), events_per_signal=20, pileup=0, pool=20)
-    made = simulate_events(EventChunk(data, 1, signal, 0, 0, 20), *_pool(path.parent / "pool.npz"))
+    made = simulate_events(EventChunk(data, 1, signal, 0, 0, 20), *_pool(pool_path(SMALL, 1, path.parents[1])))
     assert len(made) == 20
     assert made.origin.details["cross_section_pb"] > 0
     assert made.jets[:, 0, 0].mean() > 10

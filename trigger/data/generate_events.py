@@ -234,7 +234,8 @@ def generate_events(
     """Make a sample, or find the one made before.
 
     Like `generate`: chunks with seeds and files of their own, so that the sample is the same for any number of workers and a
-    killed run goes on with what it had. Beside `events.npz`, which `read_events` reads, lies the pool, `pool.npz`.
+    killed run goes on with what it had. The pool has a folder of its own, for samples that differ in nothing but their crossings
+    share it.
 
     Args:
         data: What to make.
@@ -263,23 +264,18 @@ def _make_sample(
 ) -> None:  # fmt: skip
     from importlib.metadata import version
 
+    drawn_from = pool_path(data, seed, home.parent)
+    inelastic = _make_pool(data, seed, drawn_from, pool, workers, progress)
     chunks = make_folder(home / "chunks")
-    drawn_from = _pieces(data, seed, "pool", data.pool, POOL_CHUNK)
-    soft = partial(make_pool_chunk, folder=chunks)
-    inelastic = _run(pool, workers, soft, drawn_from, "minimum-bias collisions", progress)["pool"]
-    if not (home / "pool.npz").is_file():
-        files = [_file(chunks, one) for one in drawn_from]
-        scale = np.concatenate([_read_scale(one) for one in files])
-        _write_signals(home / "pool.npz", concatenate_signals([_read_signals(one) for one in files]), scale)
     parts = [
         piece for name in data.signals for piece in _pieces(data, seed, name, data.events_per_signal, SIGNAL_CHUNK)
     ]
     parts += _background_pieces(data, seed)
-    made = partial(make_event_chunk, folder=chunks, pool=home / "pool.npz")
+    made = partial(make_event_chunk, folder=chunks, pool=drawn_from)
     hard = _run(pool, workers, made, parts, "crossings", progress)
     details = {
         "settings": data.model_dump(mode="json"), "seed": seed, "class_names": list(data.class_names),
-        "inelastic_cross_section_mb": float(np.mean(inelastic)) / MB_TO_PB, "out_of_time_pileup": False,
+        "inelastic_cross_section_mb": inelastic / MB_TO_PB, "out_of_time_pileup": False,
         "pool_folds": FOLDS, "showers": list(SHOWERS),
         "cross_section_pb": {name: float(np.mean(hard[name])) for name in (*data.signals, *data.slice_names)},
         "versions": {"pythia8mc": version("pythia8mc")},
@@ -288,6 +284,34 @@ def _make_sample(
     weights = _stitched(data, whole, parts, details)
     write_events(target, replace(whole, weights=weights, origin=Origin("events", False, details)))
     shutil.rmtree(chunks, ignore_errors=True)
+
+
+def pool_path(data: EventData, seed: int, folder: Path) -> Path:
+    """Where the collisions that crossings are drawn from are, or would be."""
+    from importlib.metadata import version
+
+    key = digest("pool", data.pool, data.energy_tev, seed, EVENT_FORMAT, version("pythia8mc"))
+    return folder / f"pool-{key[:SHORT]}" / "pool.npz"
+
+
+def _make_pool(
+    data: EventData, seed: int, path: Path, pool: Executor, workers: int, progress: Progress | None
+) -> float:  # fmt: skip
+    """Simulate the pool, unless it is there; the inelastic cross-section in pb."""
+    with locked(path.parent):
+        if not path.is_file():
+            chunks = make_folder(path.parent / "chunks")
+            pieces = _pieces(data, seed, "pool", data.pool, POOL_CHUNK)
+            found = _run(
+                pool, workers, partial(make_pool_chunk, folder=chunks), pieces, "minimum-bias collisions", progress
+            )
+            files = [_file(chunks, one) for one in pieces]
+            scale = np.concatenate([_read_scale(one) for one in files])
+            signals = concatenate_signals([_read_signals(one) for one in files])
+            _write_signals(path, signals, scale, float(np.mean(found["pool"])))
+            shutil.rmtree(chunks, ignore_errors=True)
+    with np.load(path, allow_pickle=False) as file:
+        return float(file["cross_section_pb"])
 
 
 def _pieces(data: EventData, seed: int, name: str, events: int, size: int) -> list[EventChunk]:
@@ -369,8 +393,7 @@ def disturbed_events(
         executor: Runs the chunks instead of our own processes.
 
     Raises:
-        InputError: The share is not of (0, 1], a part is not of the background, inclusive crossings are left out, or the
-            sample's pool is gone.
+        InputError: The share is not of (0, 1], a part is not of the background, or inclusive crossings are left out.
     """
     pieces = _disturbed_pieces(data, seed, parts, share)
     sample = generate_events(data, seed, folder, workers=workers, progress=progress, executor=executor)
@@ -381,7 +404,7 @@ def disturbed_events(
         with locked(home):
             if not target.is_file():  # another run may have made it while we waited
                 with workers_of(workers, pool=executor) as found:
-                    _make_disturbed(data, sample, pieces, fault, target, found.pool, found.count, progress)
+                    _make_disturbed(data, seed, sample, pieces, fault, target, found.pool, found.count, progress)
     return read_events(target)
 
 
@@ -401,15 +424,11 @@ def _disturbed_pieces(data: EventData, seed: int, parts: Collection[str] | None,
 
 
 def _make_disturbed(
-    data: EventData, sample: Path, pieces: list[EventChunk], fault: Fault, target: Path, pool: Executor, workers: int,
+    data: EventData, seed: int, sample: Path, pieces: list[EventChunk], fault: Fault, target: Path, pool: Executor, workers: int,
     progress: Progress | None,
 ) -> None:  # fmt: skip
-    stored = sample.parent / "pool.npz"
-    if not stored.is_file():
-        raise InputError(
-            f"{stored}: the collisions that the sample was made of are gone; right would be to remove {sample.parent}, so that "
-            "sample and pool are made again"
-        )
+    stored = pool_path(data, seed, sample.parent.parent)
+    _make_pool(data, seed, stored, pool, workers, progress)  # it may have been taken away to save space
     chunks = make_folder(target.with_suffix(""))
     make = partial(make_event_chunk, folder=chunks, pool=stored, fault=fault)
     _run(pool, workers, make, pieces, "crossings with a fault", progress)

@@ -65,14 +65,14 @@ class RateSample(Settings):
         faulty: Share of the crossings of minimum bias that are made again with faulty towers; all of the slices are.
     """
 
-    crossings: int = Field(default=200_000, gt=0)
+    crossings: int = Field(default=400_000, gt=0)
     pool: int = Field(default=200_000, gt=0)
     slices_gev: tuple[float, ...] = (20.0, 30.0, 50.0, 80.0, 120.0, 200.0, 400.0)
     crossings_per_slice: int = Field(default=2000, gt=0)
     signals: tuple[Name, ...] = ("ttbar", "vbf_bb", "h_tautau", "hplus_taunu")
     events_per_signal: int = Field(default=1000, gt=0)
     pileup: float | None = Field(default=None, gt=0, le=200)
-    faulty: float = Field(default=0.1, gt=0, le=1)
+    faulty: float = Field(default=0.05, gt=0, le=1)
 
 
 class JetScores(Settings):
