@@ -159,6 +159,30 @@ def test_coverage_where_heavy_crossings_hardly_pass(heavy):
     assert wide >= 0.95
 
 
+@pytest.mark.parametrize("scarce", [(False, False, True), (False, True, True), (True, True, True)])
+def test_slices_may_be_left_to_their_own_samples(scarce):
+    """Inclusive crossings with a collision of a scarce slice get no rate, and the rates are the known ones still."""
+    generator = np.random.default_rng(5)
+    made = np.array([20_000, 10_000, 10_000, 5_000])
+    parts = [overlaid(generator, int(n), j) for j, n in enumerate(made)]
+    counts, hardest, ht = (np.concatenate(one) for one in zip(*parts, strict=True))
+    number = np.repeat(np.arange(4), made)
+    rate_hz = stitched_rates(number, counts, made, MEAN, SHARE, TOTAL_HZ, np.array(scarce))
+    without = (counts[:, np.array(scarce)] > 0).any(axis=1) & (number == 0)
+    assert without.any()
+    assert ((rate_hz == 0) == without).all()
+    crossings = crossings_of({}, rate_hz)
+    assert crossings.total_hz == pytest.approx(TOTAL_HZ, rel=0.03)
+    for threshold in (20.0, 60.0, 150.0, 200.0, 600.0):
+        found = rate(crossings, hardest > threshold)
+        assert abs(found.hz - TOTAL_HZ * -math.expm1(-MEAN * survival(threshold))) < 4 * found.uncertainty
+    inclusive = overlaid(np.random.default_rng(6), 400_000, 0)[2]
+    for threshold in (60.0, 80.0, 120.0, 200.0):
+        found, hits = rate(crossings, ht > threshold), (inclusive > threshold).sum()
+        plain, error = TOTAL_HZ * hits / 400_000, TOTAL_HZ * math.sqrt(hits) / 400_000
+        assert abs(found.hz - plain) < 4 * math.hypot(found.uncertainty, error)
+
+
 def test_stitched_sums_are_those_of_an_unsliced_sample(stitched):
     """A sum over collisions may be large by several of them, in any slices: no single slice knows it."""
     rate_hz, _, ht = stitched

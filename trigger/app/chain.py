@@ -570,7 +570,9 @@ def rate(chain: Chain, record: Mapping[str, Any]) -> tuple[Requirement, ...]:
     # Figures of rates lie beside those of the performance, which are all drawn anew when that is.
     before = [read_json(folder / "steps" / f"{name}.json")["key"] for folder, name in (
         (chain.folder, "performance"), (chain.model_folder, "float"), (chain.model_folder, "quantised"))]  # fmt: skip
-    key = digest(STEP_FORMAT, version("jetgate"), record["digest"], menu, before, EVENT_FORMAT, SAMPLE_FORMAT)
+    key = digest(
+        STEP_FORMAT, rate_report.RATES_FORMAT, version("jetgate"), record["digest"], menu, before, EVENT_FORMAT, SAMPLE_FORMAT
+    )  # fmt: skip
     bits = decision_path(open_project(chain, record).folder)
     step(chain.folder, "rates", key, [path, chain.folder / rate_report.MENU, bits], judge)
     return rate_report.requirements_in(path)

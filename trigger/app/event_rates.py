@@ -32,6 +32,7 @@ from trigger.data.generate import SHOWERS
 from trigger.data.generate_events import (
     EVENT_NUMBERS_PER_CLASS,
     EventData,
+    crossing_rates,
     disturbed_events,
     folds,
     generate_events,
@@ -94,8 +95,8 @@ def scored(
     assert events.collisions is not None
     crossings = Crossings(
         {name: one[background] for name, one in scores.items()},
-        events.weights[background] * (total_hz / data.crossings),  # the weights of stitched crossings sum up to these
-        events.source[background], folds(events.events[background], seed),
+        crossing_rates(data, events.take(background), total_hz), events.source[background],
+        folds(events.events[background], seed),
     )  # fmt: skip
     signals: dict[str, dict[str, Scores]] = {
         name: {which: one[own] for which, one in scores.items()} for name, own in rows.items()
@@ -155,17 +156,12 @@ def _disturbances(
     def shower(column: int) -> Disturbed:
         """Of crossings with a collision of a slice those alone in which it was put in, and so varied; with the rate of all."""
         assert events.showers is not None
-        weight = events.weights[background]
-        hard = events.slices is not None and (events.slices[background] > 0).any(axis=1)
-        forced = events.events[background] // EVENT_NUMBERS_PER_CLASS > len(data.signals)
-        kept = np.flatnonzero(forced | ~np.asarray(hard))
-        # The weight is 1 over one and what the slices give: without the inclusive crossings it is 1 over that alone.
-        alone = np.where(forced, weight / np.maximum(1 - weight, 1e-12), weight)[kept]
+        hz = crossing_rates(data, events.take(background), total_hz, varied=True)
+        kept = np.flatnonzero(hz > 0)
         assert crossings.fold is not None
         before = Crossings(
-            {NETWORK: crossings.score(NETWORK)[kept]}, alone * (total_hz / data.crossings), crossings.source[kept],
-            crossings.fold[kept],
-        )  # fmt: skip
+            {NETWORK: crossings.score(NETWORK)[kept]}, hz[kept], crossings.source[kept], crossings.fold[kept]
+        )
         return Disturbed(before, replace(before, rate_hz=before.rate_hz * events.showers[background, column][kept]))
 
     def towers(name: str) -> Disturbed:
@@ -180,7 +176,7 @@ def _disturbances(
         ]  # the undisturbed crossing of each faulty one
         assert crossings.fold is not None
         undisturbed = Crossings(
-            {NETWORK: crossings.score(NETWORK)[same]}, faulty.weights * (total_hz / data.crossings), crossings.source[same],
+            {NETWORK: crossings.score(NETWORK)[same]}, crossing_rates(data, faulty, total_hz), crossings.source[same],
             crossings.fold[same],
         )  # fmt: skip
         return Disturbed(undisturbed, replace(undisturbed, scores={NETWORK: codes(faulty)}))

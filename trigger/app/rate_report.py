@@ -24,6 +24,8 @@ from trigger.errors import InputError, nearest
 from trigger.files import read_json, write_json, write_text
 from trigger.verdict import Requirement, Verdict
 
+RATES_FORMAT = 1
+"""Part of the key of a run's rates; raised when they come out otherwise for the same firmware, menu and sample."""
 MENU, VERDICT = "menu.yaml", "verdict.json"
 SUBJECTS = ("rate", "quantisation", "efficiency", "stability")
 """What requirements that come of a menu begin with,"""

@@ -77,6 +77,8 @@ EVENT_NUMBERS_PER_CLASS = 1_000_000_000
 SLICE_PREFIX = "qcd_"
 SLICES_FROM_GEV = 20.0
 MIN_BIAS = ("SoftQCD:inelastic = on",)
+FEW = 100
+"""Collisions of a slice in the pool, below which inclusive crossings are not trusted for it."""
 OFFLINE_RADIUS, OFFLINE_JET_GEV, OFFLINE_ETA = 0.4, 30.0, 2.5
 """Particle-level jets of hard collisions: anti-kt, smallest pT, largest |eta|."""
 _DARK_MESONS = (4900111, 4900113, 4900211, 4900213)
@@ -360,12 +362,48 @@ def _stitched(
         weights[rows] = data.crossings / made[0]
         return weights
     assert whole.slices is not None
-    share = np.array([details["cross_section_pb"][name] for name in data.slice_names])
-    share /= details["inelastic_cross_section_mb"] * MB_TO_PB
-    number = whole.events[rows] // EVENT_NUMBERS_PER_CLASS
-    sample = np.where(number == 0, 0, number - len(data.signals))  # slices come after the signals
-    weights[rows] = stitched_rates(sample, whole.slices[rows], made, data.pileup, share, data.crossings)
+    sample = _sample_of(data, whole.events[rows])
+    weights[rows] = stitched_rates(
+        sample, whole.slices[rows], made, data.pileup, _shares(data, details), data.crossings
+    )
     return weights
+
+
+def crossing_rates(data: EventData, events: EventDataset, total_hz: float, varied: bool = False) -> NDArray[np.float64]:
+    """Rate that each background crossing of a sample stands for, in Hz, shape `(events,)`.
+
+    Of slices that the pool has fewer than a hundred collisions of, forced ones alone are counted: an inclusive crossing has
+    one of a handful again and again, and the weights of the sample, which take crossings for independent, would trust it.
+
+    Args:
+        data: Settings of the sample.
+        events: Its background, or that of a remake with a fault.
+        total_hz: Rate of filled crossings.
+        varied: Count crossings with a collision of any slice only where it was put in, as those alone have varied showers.
+    """
+    details = events.origin.details
+    whole = {BACKGROUND: data.crossings, **dict.fromkeys(data.slice_names, data.crossings_per_slice)}
+    counts = details.get("crossings_with_fault", whole)
+    made = np.array([counts[name] for name in (BACKGROUND, *data.slice_names)])
+    if not data.slices_gev:
+        return np.full(len(events), total_hz / made[0])
+    assert events.slices is not None
+    share = _shares(data, details)
+    scarce = np.ones(len(share), dtype=bool) if varied else data.pool * share < FEW
+    return stitched_rates(_sample_of(data, events.events), events.slices, made, data.pileup, share, total_hz, scarce)
+
+
+def _shares(data: EventData, details: dict[str, Any]) -> NDArray[np.float64]:
+    """Cross-section of each slice over the inelastic one."""
+    share = np.array([details["cross_section_pb"][name] for name in data.slice_names])
+    shares: NDArray[np.float64] = share / (details["inelastic_cross_section_mb"] * MB_TO_PB)
+    return shares
+
+
+def _sample_of(data: EventData, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0 for inclusive crossings, 1 and more for those of slices."""
+    part = numbers // EVENT_NUMBERS_PER_CLASS
+    return np.where(part == 0, 0, part - len(data.signals))  # slices come after the signals
 
 
 def disturbed_events(

@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 
 def stitched_rates(
     sample: NDArray[np.int64], counts: NDArray[np.int64], made: NDArray[np.int64], mean_pileup: float, share: Array,
-    total_hz: float,
+    total_hz: float, scarce: NDArray[np.bool_] | None = None,
 ) -> Array:  # fmt: skip
     """Rate that each crossing of a stitched set of samples stands for.
 
@@ -33,6 +33,10 @@ def stitched_rates(
     whichever sample it comes from. The expected sum of any function of crossings times these weights is then its rate in
     inclusive crossings, exactly: there is no double counting, no bias, and slices may even overlap.
 
+    That is best where crossings are independent. Where inclusive ones draw from a pool that has hardly any collision of a slice,
+    they are not: one collision comes again and again. Crossings with a collision of such a slice are left to the samples with
+    a forced one, and inclusive ones get no rate: samples may be chosen by what is in a crossing, and all stays exact.
+
     Args:
         sample: Sample of each crossing, 0 for the inclusive one, shape `(n,)`.
         counts: Collisions of each slice in each crossing, the forced one included, shape `(n, J)`.
@@ -40,6 +44,7 @@ def stitched_rates(
         mean_pileup: Mean number of inelastic collisions in an inclusive crossing.
         share: Cross-section of each slice over the inelastic one, shape `(J,)`.
         total_hz: Rate of filled crossings, in Hz.
+        scarce: Slices of which inclusive crossings do not have enough different collisions, shape `(J,)`; none by default.
 
     Returns:
         Rates in Hz, shape `(n,)`.
@@ -70,5 +75,8 @@ def stitched_rates(
     forced = np.flatnonzero(sample > 0)
     if bare := int((counts[forced, sample[forced] - 1] < 1).sum()):
         raise InputError(f"{bare} crossings count no collision of the slice that was put into them; count it too")
-    rates: Array = total_hz / (made[0] + counts @ (made[1:] / (mean_pileup * share)))
+    forced_alone = (counts[:, np.zeros(slices, bool) if scarce is None else scarce] > 0).any(axis=1)
+    inclusive = np.where(forced_alone, 0, made[0])
+    weight = inclusive + counts @ (made[1:] / (mean_pileup * share))
+    rates: Array = np.where(forced_alone & (sample == 0), 0.0, total_hz / weight)
     return rates
