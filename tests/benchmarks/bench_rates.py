@@ -43,6 +43,7 @@ mapping:
 MENU = """
 name: streamed
 rates_khz: [1, 10, 100]
+limits: {rate_excess: null, efficiency_loss: null, rate_change: null, efficiency_change: null}
 seeds: [{name: jet, score: jet_pt, rate_khz: 4}, {name: ht, score: ht, rate_khz: 4}]
 """
 
@@ -63,7 +64,7 @@ def write(path, events, seed):
 
 def test_ten_million_crossings(tmp_path):
     (tmp_path / "streamed.yaml").write_text(RECIPE)
-    run = jetgate("run", "streamed.yaml", "--json", folder=tmp_path)
+    run = jetgate("run", "streamed.yaml", "--json", folder=tmp_path, timeout=1800)
     folder = json.loads(run.stdout)["folder"]
     (path,) = (tmp_path / "runs" / "data").glob("events-*/events.npz")
     events = read_events(path)
@@ -85,7 +86,7 @@ def test_ten_million_crossings(tmp_path):
         "rates", folder, "--menu", "menu.yaml", "--zero-bias", "zero_bias.yaml", "--json", folder=tmp_path, timeout=3600
     )
     seconds = time.monotonic() - start
-    assert result.returncode in (0, 1), result.stderr
+    assert result.returncode in (0, 3), result.stderr  # nothing is required but the accept bits
     found = json.loads(result.stdout)
     assert found["sample"]["crossings"] == EVENTS
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
