@@ -106,8 +106,10 @@ def test_every_command(folder, network, monkeypatch, capsys):
         ]
         status = cli.status_of(arguments)
         captured = capsys.readouterr()
-        # Six hundred toy jets and five epochs may well miss what is required: then the answer is no.
-        assert status in ((0, 1) if arguments[0] in ("run", "rates") else (0,)), (
+        # Six hundred toy jets and five epochs may well miss what is required: then the answer is no. Of these jets too few pass
+        # for a background to be known.
+        allowed = {"run": (0, 1), "rates": (0, 1, 3)}
+        assert status in allowed.get(arguments[0], (0,)), (
             f"{line}\n{captured.out}\n{captured.err}"
         )
 
