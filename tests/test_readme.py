@@ -109,9 +109,7 @@ def test_every_command(folder, network, monkeypatch, capsys):
         # Six hundred toy jets and five epochs may well miss what is required: then the answer is no. Of these jets too few pass
         # for a background to be known.
         allowed = {"run": (0, 1), "rates": (0, 1, 3)}
-        assert status in allowed.get(arguments[0], (0,)), (
-            f"{line}\n{captured.out}\n{captured.err}"
-        )
+        assert status in allowed.get(arguments[0], (0,)), f"{line}\n{captured.out}\n{captured.err}"
 
 
 def test_python_example(folder, monkeypatch, capsys):
