@@ -9,7 +9,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,19 @@ def locked(folder: Path) -> Iterator[None]:
     with (folder / ".lock").open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
+
+
+def make_once(target: Path, make: Callable[[], None]) -> Path:
+    """A file that `make` makes, unless it is there; of several processes one makes it, and the others wait for it.
+
+    Returns:
+        The file.
+    """
+    if not target.is_file():
+        with locked(target.parent):
+            if not target.is_file():  # another process may have made it while we waited
+                make()
+    return target
 
 
 def write_text(target: Path, text: str) -> None:

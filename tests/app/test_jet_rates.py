@@ -40,11 +40,12 @@ COLLISION = np.array([0, 0, 1, 3])
 
 
 def test_a_jet_against_the_background_s_classes():
-    assert {name: score.tolist() for name, score in tag().of_jets(OUTPUTS).items()} == {
+    assert {one.name: one.of(OUTPUTS, tag().classes).tolist() for one in tag().scores()} == {
         "b": [11, 2, 100, 255],
         "tau": [-14, 20, 100, 0],
     }
-    assert tag(("gluon",), ("tau",)).of_jets(OUTPUTS)["gluon"].tolist() == [14, -34, -100, 0]
+    (gluon,) = tag(("gluon",), ("tau",)).scores()
+    assert gluon.of(OUTPUTS, tag().classes).tolist() == [14, -34, -100, 0]
 
 
 def test_a_collision_has_its_best_jet_of_those_that_are_hard_enough():

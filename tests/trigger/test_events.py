@@ -25,7 +25,6 @@ from trigger.data.events import (
 )
 from trigger.data.generate import SHOWER_LINES, SHOWERS, collide, shower_weights
 from trigger.data.generate_events import (
-    BACKGROUND,
     EVENT_NUMBERS_PER_CLASS,
     FOLDS,
     MIN_BIAS,
@@ -678,15 +677,9 @@ def test_a_part_of_the_crossings(sliced):
     kept = events.take(np.isin(events.events, found.events))
     assert found.digest() == replace(kept, weights=found.weights).digest()
     assert found.weights.sum() == pytest.approx(1100, rel=0.1)
-    inclusive = disturbed_events(SLICED, 1, folder, Fault(), parts=(BACKGROUND,), share=0.01, executor=Here())
-    assert inclusive.events.tolist() == list(range(1000))
-    np.testing.assert_allclose(inclusive.weights, 1.1)
     for wrong in ({"share": 0.0}, {"share": 1.01}, {"share": np.nan}):
         with pytest.raises(InputError, match="above 0 and at most 1, not "):
             disturbed_events(SLICED, 1, folder, Fault(), **wrong)
-    for parts in (("background", "ttbar"), ("qcd_20",), ()):
-        with pytest.raises(InputError, match=r"parts are 'background', .* and any of \['qcd_20'\]; found \["):
-            disturbed_events(SLICED, 1, folder, Fault(), parts=parts)
 
 
 class Killed(Here):

@@ -30,12 +30,12 @@ from trigger.app.scored import (
 from trigger.data.events import MET, OBJECTS, REGION_BITS, SUMS, EventDataset, read_events
 from trigger.data.generate import SHOWERS
 from trigger.data.generate_events import (
-    EVENT_NUMBERS_PER_CLASS,
     EventData,
     crossing_rates,
     disturbed_events,
     folds,
     generate_events,
+    slice_number,
 )
 from trigger.data.level1 import FAULTS
 from trigger.decision.menu import RateSample
@@ -105,7 +105,7 @@ def scored(
     (output,) = subject.project.manifest.outputs.elements
     several = len(data.slices_gev) > 0
     # A collision of a slice was put in beside those that were counted.
-    forced = events.events[background] // EVENT_NUMBERS_PER_CLASS > len(data.signals)
+    forced = slice_number(data, events.events[background]) > 0
     return Scored(
         crossings=crossings, signals=signals, scores=(FirmwareScore(NETWORK, output, (), port.max_code, port.step),),
         offline={name: events.offline_gev[own] for name, own in rows.items()}, offline_label=OFFLINE,

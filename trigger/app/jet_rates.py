@@ -91,15 +91,6 @@ class Tag:
             FirmwareScore(name, name, self.against, -self.lowest, self.port.step, condition) for name in self.tagged
         )
 
-    def of_jets(self, outputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """For each tagged class how far its output is above the largest of the others, shape `(jets,)`.
-
-        Args:
-            outputs: Codes or values of all outputs, shape `(jets, outputs)`.
-        """
-        others = outputs[:, [self.classes.index(name) for name in self.against]].max(axis=1)
-        return {name: outputs[:, self.classes.index(name)] - others for name in self.tagged}
-
     def of_collisions(
         self, outputs: NDArray[Any], pt_gev: Array, collision: NDArray[np.int64], collisions: int
     ) -> dict[str, NDArray[Any]]:
@@ -115,13 +106,14 @@ class Tag:
         """
         chosen = pt_gev >= self.pt_gev
         found = {}
-        for name, score in self.of_jets(outputs).items():
+        for one in self.scores():
+            score = one.of(outputs, self.classes)
             lowest: float = self.lowest
             if outputs.dtype.kind == "f":  # the values of a network have no ends
                 lowest = min(self.lowest * self.port.step, float(score.min(initial=0.0)))
             best = np.full(collisions, lowest, dtype=outputs.dtype)
             np.maximum.at(best, collision[chosen], score[chosen])
-            found[name] = best
+            found[one.name] = best
         return found
 
 

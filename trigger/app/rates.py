@@ -362,11 +362,8 @@ def requirements(menu: Menu, judged: tuple[Judged, ...]) -> tuple[Requirement, .
 
 def held(name: str, figure: float | None, limit: float | None, uncertainty: float | None, note: str) -> Requirement:
     """A figure that may not exceed a limit; without a limit it is shown, and what is not known is NOT MEASURED."""
-    required = limit is not None
-    if figure is None:
-        return not_measured(name, "shown" if limit is None else f"<= {limit:g}", required=required, note=note)
-    known = float("inf") if limit is None else limit
-    return at_most(name, figure, known, required=required, uncertainty=uncertainty, note=note)
+    most = float("inf") if limit is None else limit
+    return at_most(name, figure, most, required=limit is not None, uncertainty=uncertainty, note=note)
 
 
 def _called(one: Judged, what: str) -> str:

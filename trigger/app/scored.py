@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,6 +66,16 @@ class FirmwareScore:
     max_code: int
     step: float
     condition: str = ""
+
+    def of(self, outputs: NDArray[Any], elements: Sequence[str]) -> NDArray[Any]:
+        """Its codes or values, shape `(rows,)`.
+
+        Args:
+            outputs: Codes or values of all outputs, shape `(rows, outputs)`.
+            elements: Names of the outputs, in order.
+        """
+        own: NDArray[Any] = outputs[:, elements.index(self.output)]
+        return own - outputs[:, [elements.index(name) for name in self.against]].max(axis=1) if self.against else own
 
 
 @dataclass(frozen=True)

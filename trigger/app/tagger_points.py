@@ -137,12 +137,14 @@ def tagger_points(subject: Subject, menu: Menu, workers: int, report: Reporter) 
     tagged, against = _classes(subject, menu, test.class_names)
     report.say("thresholds for fixed efficiencies")
     outputs = _outputs(subject, test, workers)
-    found = {name: _points(subject, menu, test, outputs, name, against) for name in tagged}
+    scores = _scores(subject, tagged, against)
+    found = {score.name: _points(subject, menu, test, outputs, score, against) for score in scores}
     luminosity = menu.total_hz * (menu.sample.pileup or PILEUP) / INELASTIC_PB * 1e36 / 1e34
     highest = _highest_khz(subject, sample, against, luminosity)
     report.say("stability")
-    stability = _stability(subject, test, held_out, found, outputs[FIRMWARE], against, workers, report)
-    bits = accept_bits(subject, _chosen(subject, found, against), menu.accept_bits, workers, report)
+    stability = _stability(subject, test, held_out, scores, found, outputs[FIRMWARE], against, workers, report)
+    chosen = [(one, f"at_{point.efficiency:g}", point.threshold) for one in scores for point in found[one.name]]
+    bits = accept_bits(subject, chosen, menu.accept_bits, workers, report)
     asked = list(_requirements(menu, found, highest, luminosity, against))
     for name, changes in stability.items():
         asked += stable(menu, f"stability:background_{name}", f"stability:efficiency_{name}", changes, "", "")
@@ -152,21 +154,14 @@ def tagger_points(subject: Subject, menu: Menu, workers: int, report: Reporter) 
     )  # fmt: skip
 
 
-def _chosen(
-    subject: Subject, found: Mapping[str, tuple[WorkingPoint, ...]], against: tuple[str, ...]
-) -> list[tuple[FirmwareScore, str, int]]:
-    """Every threshold: its score, what it is for, and its code."""
+def _scores(subject: Subject, tagged: tuple[str, ...], against: tuple[str, ...]) -> tuple[FirmwareScore, ...]:
+    """The score of each class: a detector's only output, or the class's own less the largest of those that it is against."""
     port = subject.project.manifest.outputs
-    form, detector = port.fixed_point, subject.recipe.network.task == "anomaly"
-    chosen = []
-    for name, points in found.items():
-        score = (
-            FirmwareScore(name, port.elements[0], (), form.max_code, form.step)
-            if detector
-            else FirmwareScore(name, name, against, form.max_code - form.min_code, form.step)
-        )
-        chosen += [(score, f"at_{point.efficiency:g}", point.threshold) for point in points]
-    return chosen
+    form = port.fixed_point
+    if subject.recipe.network.task == "anomaly":
+        return tuple(FirmwareScore(name, port.elements[0], (), form.max_code, form.step) for name in tagged)
+    largest = form.max_code - form.min_code
+    return tuple(FirmwareScore(name, name, against, largest, form.step) for name in tagged)
 
 
 def _classes(subject: Subject, menu: Menu, names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -185,36 +180,29 @@ def _outputs(subject: Subject, test: FeatureDataset, workers: int) -> dict[str, 
 
 
 def _points(
-    subject: Subject, menu: Menu, test: FeatureDataset, outputs: Mapping[str, Scores], name: str, against: tuple[str, ...]
+    subject: Subject, menu: Menu, test: FeatureDataset, outputs: Mapping[str, Scores], score: FirmwareScore,
+    against: tuple[str, ...],
 ) -> tuple[WorkingPoint, ...]:  # fmt: skip
     """Working points of one class; jets of classes that are neither it nor background are left out."""
-    names = test.class_names
-    rows = np.isin(test.labels, [names.index(one) for one in (name, *against)])
-    scores = {which: _score(subject, one, names, name, against)[rows] for which, one in outputs.items()}
+    names, elements = test.class_names, subject.project.manifest.outputs.elements
+    rows = np.isin(test.labels, [names.index(one) for one in (score.name, *against)])
+    scores = {which: score.of(one, elements)[rows] for which, one in outputs.items()}
     efficiencies = JetScores.model_fields["efficiencies"].default if menu.jets is None else menu.jets.efficiencies
     return working_points(
-        scores, FIRMWARE, test.labels[rows] == names.index(name), test.weights[rows], test.events[rows], efficiencies,
+        scores, FIRMWARE, test.labels[rows] == names.index(score.name), test.weights[rows], test.events[rows], efficiencies,
         subject.recipe.seed,
     )  # fmt: skip
 
 
-def _score(subject: Subject, outputs: Scores, names: tuple[str, ...], name: str, against: tuple[str, ...]) -> Scores:
-    """A detector's only output, or the tagged class's less the largest of those that it is against; shape `(rows,)`."""
-    if subject.recipe.network.task == "anomaly":
-        return outputs[:, 0]
-    score: Scores = outputs[:, names.index(name)] - outputs[:, [names.index(one) for one in against]].max(axis=1)
-    return score
-
-
 def _stability(
-    subject: Subject, test: FeatureDataset, held_out: NDArray[np.bool_], found: Mapping[str, tuple[WorkingPoint, ...]],
-    codes: Scores, against: tuple[str, ...], workers: int, report: Reporter,
+    subject: Subject, test: FeatureDataset, held_out: NDArray[np.bool_], scores: tuple[FirmwareScore, ...],
+    found: Mapping[str, tuple[WorkingPoint, ...]], codes: Scores, against: tuple[str, ...], workers: int, report: Reporter,
 ) -> dict[str, dict[str, Stability]]:  # fmt: skip
     """The same jets with all energies measured wrongly, at unchanged thresholds."""
     if not isinstance(subject.recipe.data, SimulatedJets):
         return {}
     changed: dict[str, dict[str, Stability]] = {name: {} for name in found}
-    names = test.class_names
+    names, elements = test.class_names, subject.project.manifest.outputs.elements
     background = np.isin(test.labels, [names.index(one) for one in against])
     seen: Any = subject.recipe.inputs
     for what, factor in SHIFTS.items():
@@ -227,15 +215,16 @@ def _stability(
                 firmware_codes(subject, seen.table(scaled(jets, np.full(len(jets), factor)), workers), workers)
             )
         after = np.concatenate(parts)
-        for name, points in found.items():
-            own = test.labels == names.index(name)
-            scores = [_score(subject, one, names, name, against) for one in (codes, after)]
+        for score in scores:
+            name, own = score.name, test.labels == names.index(score.name)
+            before_after = [score.of(one, elements) for one in (codes, after)]
             crossings = [
-                Crossings({name: one[background]}, test.weights[background], test.events[background]) for one in scores
+                Crossings({name: one[background]}, test.weights[background], test.events[background])
+                for one in before_after
             ]
-            signals = [{name: {name: one[own]}} for one in scores]
+            signals = [{name: {name: one[own]}} for one in before_after]
             disturbed = Disturbed(crossings[0], crossings[1], signals[0], signals[1])
-            changed[name][what] = disturbed.change(name, max(points, key=lambda one: one.efficiency).threshold)
+            changed[name][what] = disturbed.change(name, max(found[name], key=lambda one: one.efficiency).threshold)
     return changed
 
 

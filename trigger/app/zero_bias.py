@@ -1,7 +1,7 @@
 """Crossings of the detector itself, from ROOT files of events that were kept whatever was in them, file by file.
 
-A file is read in chunks on whichever worker is free, each chunk is scored and forgotten; what stays of an event are its scores,
-some forty bytes. Every event stands for the same rate, or for one in proportion to its weight.
+A file is read in chunks on whichever worker is free, each chunk is scored and forgotten; what stays of an event are its scores.
+Every event stands for the same rate, or for one in proportion to its weight.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,10 +42,10 @@ from trigger.data.jets import (
 from trigger.data.rootfile import JetBlock, read_block, write_sample
 from trigger.digest import SHORT, digest
 from trigger.errors import InputError
-from trigger.files import locked, make_folder, replacing
+from trigger.files import make_folder, make_once, replacing
 from trigger.inputs.clustering import Clustered, cluster
 from trigger.kinematics import delta_phi, pseudorapidity, transverse_momentum
-from trigger.workers import workers_of
+from trigger.workers import in_order, workers_of
 
 JetClass = Literal["quark", "gluon", "W", "Z", "top", "higgs"]
 Progress = Callable[[str, int, int], None]
@@ -79,6 +79,44 @@ SHOWER_LINES: tuple[str, ...] = (
 )
 """Pythia's settings for them. They do not change what events are like, but other random numbers are drawn: with them, a seed
 gives other events than without."""
+
+
+class Piece(Protocol):
+    """A part of a sample that is made alone."""
+
+    @property
+    def name(self) -> str:
+        """What it is of."""
+
+    @property
+    def events(self) -> int:
+        """How many events it has."""
+
+
+PieceT = TypeVar("PieceT", bound=Piece)
+
+
+def make_pieces(
+    make: Callable[[PieceT], float], pieces: list[PieceT], pool: Executor, workers: int, what: str, progress: Progress | None
+) -> dict[str, float]:  # fmt: skip
+    """Make every piece of a sample; mean of the cross-sections in pb that `make` returns, by the pieces' names.
+
+    Args:
+        make: Makes one, in a worker.
+        pieces: All of them.
+        pool: Runs them.
+        workers: How many at once.
+        what: What progress counts.
+        progress: Told of every finished piece.
+    """
+    total, done = sum(piece.events for piece in pieces), 0
+    found: dict[str, list[float]] = {}
+    for piece, cross_section_pb in zip(pieces, in_order(pool, make, pieces, workers + 1), strict=True):
+        done += piece.events
+        found.setdefault(piece.name, []).append(cross_section_pb)
+        if progress is not None:
+            progress(what, done, total)
+    return {name: float(np.mean(each)) for name, each in found.items()}
 
 
 class SimulatedJets(Settings):
@@ -300,12 +338,7 @@ def generate(
     """
     home = folder / f"{data.kind}-{sample_digest(data, seed)[:SHORT]}"
     target = home / "jets.root"
-    if target.is_file():
-        return target
-    with locked(home):
-        if not target.is_file():  # another run may have made it while we waited
-            _make_sample(data, seed, folder, home, target, workers, progress, executor)
-    return target
+    return make_once(target, lambda: _make_sample(data, seed, folder, home, target, workers, progress, executor))
 
 
 def _make_sample(

@@ -32,7 +32,6 @@ matters for the trigger are four soft leptons.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
@@ -48,7 +47,7 @@ from pydantic import AfterValidator, Field, model_validator
 from trigger.config import Settings
 from trigger.data.detector import Particles
 from trigger.data.events import EVENT_FORMAT, EventDataset, concatenate_events, read_events, read_origin, write_events
-from trigger.data.generate import MB_TO_PB, SHOWER_LINES, SHOWERS, Collided, Progress, collide
+from trigger.data.generate import MB_TO_PB, SHOWER_LINES, SHOWERS, Collided, Progress, collide, make_pieces
 from trigger.data.jets import Origin, Split, split_by_event
 from trigger.data.level1 import (
     ACCEPTANCE,
@@ -63,10 +62,10 @@ from trigger.data.level1 import (
 from trigger.data.stitching import stitched_rates
 from trigger.digest import SHORT, digest
 from trigger.errors import InputError
-from trigger.files import locked, make_folder, replacing
+from trigger.files import make_folder, make_once, replacing
 from trigger.inputs.clustering import cluster
 from trigger.kinematics import pseudorapidity, transverse_momentum
-from trigger.workers import in_order, workers_of
+from trigger.workers import workers_of
 
 BACKGROUND = "background"
 FOLDS = 20
@@ -252,13 +251,12 @@ def generate_events(
     """
     home = folder / f"events-{events_digest(data, seed)[:SHORT]}"
     target = home / "events.npz"
-    if target.is_file():
-        return target
-    with locked(home):
-        if not target.is_file():  # another run may have made it while we waited
-            with workers_of(workers, pool=executor) as found:
-                _make_sample(data, seed, home, target, found.pool, found.count, progress)
-    return target
+
+    def make() -> None:
+        with workers_of(workers, pool=executor) as found:
+            _make_sample(data, seed, home, target, found.pool, found.count, progress)
+
+    return make_once(target, make)
 
 
 def _make_sample(
@@ -274,12 +272,12 @@ def _make_sample(
     ]
     parts += _background_pieces(data, seed)
     made = partial(make_event_chunk, folder=chunks, pool=drawn_from)
-    hard = _run(pool, workers, made, parts, "crossings", progress)
+    hard = make_pieces(made, parts, pool, workers, "crossings", progress)
     details = {
         "settings": data.model_dump(mode="json"), "seed": seed, "class_names": list(data.class_names),
         "inelastic_cross_section_mb": inelastic / MB_TO_PB, "out_of_time_pileup": False,
         "pool_folds": FOLDS, "showers": list(SHOWERS),
-        "cross_section_pb": {name: float(np.mean(hard[name])) for name in (*data.signals, *data.slice_names)},
+        "cross_section_pb": {name: hard[name] for name in (*data.signals, *data.slice_names)},
         "versions": {"pythia8mc": version("pythia8mc")},
     }  # fmt: skip
     whole = concatenate_events(_read_chunks(data, chunks, parts))
@@ -300,18 +298,18 @@ def _make_pool(
     data: EventData, seed: int, path: Path, pool: Executor, workers: int, progress: Progress | None
 ) -> float:  # fmt: skip
     """Simulate the pool, unless it is there; the inelastic cross-section in pb."""
-    with locked(path.parent):
-        if not path.is_file():
-            chunks = make_folder(path.parent / "chunks")
-            pieces = _pieces(data, seed, "pool", data.pool, POOL_CHUNK)
-            found = _run(
-                pool, workers, partial(make_pool_chunk, folder=chunks), pieces, "minimum-bias collisions", progress
-            )
-            files = [_file(chunks, one) for one in pieces]
-            scale = np.concatenate([_read_scale(one) for one in files])
-            signals = concatenate_signals([_read_signals(one) for one in files])
-            _write_signals(path, signals, scale, float(np.mean(found["pool"])))
-            shutil.rmtree(chunks, ignore_errors=True)
+
+    def make() -> None:
+        chunks = make_folder(path.parent / "chunks")
+        pieces = _pieces(data, seed, "pool", data.pool, POOL_CHUNK)
+        soft = partial(make_pool_chunk, folder=chunks)
+        found = make_pieces(soft, pieces, pool, workers, "minimum-bias collisions", progress)
+        files = [_file(chunks, one) for one in pieces]
+        scale = np.concatenate([_read_scale(one) for one in files])
+        _write_signals(path, concatenate_signals([_read_signals(one) for one in files]), scale, found["pool"])
+        shutil.rmtree(chunks, ignore_errors=True)
+
+    make_once(path, make)
     with np.load(path, allow_pickle=False) as file:
         return float(file["cross_section_pb"])
 
@@ -331,20 +329,6 @@ def _background_pieces(data: EventData, seed: int) -> list[EventChunk]:
     return slices + _pieces(data, seed, BACKGROUND, data.crossings, BACKGROUND_CHUNK)
 
 
-def _run(
-    pool: Executor, workers: int, function: partial[float], pieces: list[EventChunk], what: str, progress: Progress | None
-) -> dict[str, list[float]]:  # fmt: skip
-    """Cross-sections in pb of the pieces by name."""
-    total, done = sum(piece.events for piece in pieces), 0
-    found: dict[str, list[float]] = {}
-    for piece, cross_section_pb in zip(pieces, in_order(pool, function, pieces, workers + 1), strict=True):
-        done += piece.events
-        found.setdefault(piece.name, []).append(cross_section_pb)
-        if progress is not None:
-            progress(what, done, total)
-    return found
-
-
 def _read_chunks(data: EventData, folder: Path, pieces: list[EventChunk]) -> list[EventDataset]:
     """The events of pieces that are made, inclusive crossings first."""
     return [read_events(_file(folder, one)) for one in sorted(pieces, key=lambda piece: data.parts.index(piece.name))]
@@ -362,7 +346,7 @@ def _stitched(
         weights[rows] = data.crossings / made[0]
         return weights
     assert whole.slices is not None
-    sample = _sample_of(data, whole.events[rows])
+    sample = slice_number(data, whole.events[rows])
     weights[rows] = stitched_rates(
         sample, whole.slices[rows], made, data.pileup, _shares(data, details), data.crossings
     )
@@ -390,7 +374,7 @@ def crossing_rates(data: EventData, events: EventDataset, total_hz: float, varie
     assert events.slices is not None
     share = _shares(data, details)
     scarce = np.ones(len(share), dtype=bool) if varied else data.pool * share < FEW
-    return stitched_rates(_sample_of(data, events.events), events.slices, made, data.pileup, share, total_hz, scarce)
+    return stitched_rates(slice_number(data, events.events), events.slices, made, data.pileup, share, total_hz, scarce)
 
 
 def _shares(data: EventData, details: dict[str, Any]) -> NDArray[np.float64]:
@@ -400,15 +384,15 @@ def _shares(data: EventData, details: dict[str, Any]) -> NDArray[np.float64]:
     return shares
 
 
-def _sample_of(data: EventData, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """0 for inclusive crossings, 1 and more for those of slices."""
+def slice_number(data: EventData, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """From the numbers of background crossings: 0 of inclusive ones, 1 and more of those that a slice was put into."""
     part = numbers // EVENT_NUMBERS_PER_CLASS
     return np.where(part == 0, 0, part - len(data.signals))  # slices come after the signals
 
 
 def disturbed_events(
-    data: EventData, seed: int, folder: Path, fault: Fault, *, parts: Collection[str] | None = None, share: float = 1.0,
-    workers: int = 1, progress: Progress | None = None, executor: Executor | None = None,
+    data: EventData, seed: int, folder: Path, fault: Fault, *, share: float = 1.0, workers: int = 1,
+    progress: Progress | None = None, executor: Executor | None = None,
 ) -> EventDataset:  # fmt: skip
     """The background of a sample made again with the same random numbers, seen by a calorimeter with a fault.
 
@@ -416,7 +400,7 @@ def disturbed_events(
     differs is of the fault. Events come in the order of the sample, without signals. The sample is made first where it is not
     there. Chunks and the result are kept beside it as they are of the sample.
 
-    With a part of the crossings, weights are stitched anew: their sum is the number of inclusive crossings of the *whole*
+    With a share of the crossings, weights are stitched anew: their sum is the number of inclusive crossings of the *whole*
     sample still, up to chance. To compare, take the sample's events of the same numbers with the weights found here.
 
     Args:
@@ -424,39 +408,31 @@ def disturbed_events(
         seed: Seed of the sample.
         folder: Where samples are kept.
         fault: What is wrong with the calorimeter.
-        parts: Which of the background: `background` (inclusive crossings, never left out) and slices; all by default.
         share: Share of the inclusive crossings that are made: the first chunks. Slices are made whole.
         workers: Number of spawned processes.
         progress: Told of every finished chunk.
         executor: Runs the chunks instead of our own processes.
 
     Raises:
-        InputError: The share is not of (0, 1], a part is not of the background, or inclusive crossings are left out.
+        InputError: The share is not of (0, 1].
     """
-    pieces = _disturbed_pieces(data, seed, parts, share)
+    pieces = _disturbed_pieces(data, seed, share)
     sample = generate_events(data, seed, folder, workers=workers, progress=progress, executor=executor)
-    home = sample.parent
     key = digest(asdict(fault), [(piece.name, piece.index) for piece in pieces])[:SHORT]
-    target = home / f"disturbed-{key}.npz"
-    if not target.is_file():
-        with locked(home):
-            if not target.is_file():  # another run may have made it while we waited
-                with workers_of(workers, pool=executor) as found:
-                    _make_disturbed(data, seed, sample, pieces, fault, target, found.pool, found.count, progress)
+    target = sample.parent / f"disturbed-{key}.npz"
+
+    def make() -> None:
+        with workers_of(workers, pool=executor) as found:
+            _make_disturbed(data, seed, sample, pieces, fault, target, found.pool, found.count, progress)
+
+    make_once(target, make)
     return read_events(target)
 
 
-def _disturbed_pieces(data: EventData, seed: int, parts: Collection[str] | None, share: float) -> list[EventChunk]:
+def _disturbed_pieces(data: EventData, seed: int, share: float) -> list[EventChunk]:
     if not 0 < share <= 1:
         raise InputError(f"a share of the inclusive crossings is above 0 and at most 1, not {share:g}")
-    background = (BACKGROUND, *data.slice_names)
-    wanted = set(background if parts is None else parts)
-    if not {BACKGROUND} <= wanted <= set(background):
-        raise InputError(
-            f"parts are {BACKGROUND!r}, without which nothing is known of most crossings, and any of {list(data.slice_names)}; "
-            f"found {sorted(wanted)}"
-        )
-    pieces = [piece for piece in _background_pieces(data, seed) if piece.name in wanted]
+    pieces = _background_pieces(data, seed)
     kept = ceil(share * sum(piece.name == BACKGROUND for piece in pieces))
     return [piece for piece in pieces if piece.name != BACKGROUND or piece.index < kept]
 
@@ -469,7 +445,7 @@ def _make_disturbed(
     _make_pool(data, seed, stored, pool, workers, progress)  # it may have been taken away to save space
     chunks = make_folder(target.with_suffix(""))
     make = partial(make_event_chunk, folder=chunks, pool=stored, fault=fault)
-    _run(pool, workers, make, pieces, "crossings with a fault", progress)
+    make_pieces(make, pieces, pool, workers, "crossings with a fault", progress)
     whole = concatenate_events(_read_chunks(data, chunks, pieces), every_class=False)
     nominal = read_origin(sample)
     weights = _stitched(data, whole, pieces, nominal.details)

@@ -34,6 +34,7 @@ from trigger.data.generate import (
     Progress,
     broken_strings,
     collide,
+    make_pieces,
     measured_jets,
     pythia_seed,
     record_of,
@@ -55,10 +56,10 @@ from trigger.data.jets import JetDataset, Origin, Vertex
 from trigger.data.level1_jets import Level1JetData, particle_jets
 from trigger.data.rootfile import JetBlock, entries, read_block, read_columns, write_sample
 from trigger.digest import SHORT, digest
-from trigger.files import locked, make_folder, replacing
+from trigger.files import make_folder, make_once, replacing
 from trigger.inputs.clustering import Clustered
 from trigger.kinematics import pseudorapidity, transverse_momentum
-from trigger.workers import in_order, workers_of
+from trigger.workers import workers_of
 
 COLLISIONS_FORMAT = 2
 """Part of every sample's digest; raised when the same settings give other collisions than before."""
@@ -170,14 +171,14 @@ class CollisionChunk:
         seed: Its seed.
         name: Slice or signal, or `inelastic`.
         index: The how-manieth piece of it.
-        collisions: How many it has.
+        events: How many collisions it has.
     """
 
     data: Level1Collisions
     seed: int
     name: str
     index: int
-    collisions: int
+    events: int
 
     @property
     def file(self) -> str:
@@ -219,13 +220,12 @@ def generate_collisions(
     """
     home = folder / f"level1_collisions-{collisions_digest(data, seed)[:SHORT]}"
     target = home / "collisions.root"
-    if target.is_file():
-        return target
-    with locked(home):
-        if not target.is_file():  # another run may have made it while we waited
-            with workers_of(workers, pool=executor) as found:
-                _make_sample(data, seed, home, target, found.pool, found.count, progress)
-    return target
+
+    def make() -> None:
+        with workers_of(workers, pool=executor) as found:
+            _make_sample(data, seed, home, target, found.pool, found.count, progress)
+
+    return make_once(target, make)
 
 
 def _make_sample(
@@ -238,15 +238,8 @@ def _make_sample(
         pieces += [
             CollisionChunk(data, seed, name, index, min(CHUNK, count - start)) for index, start in enumerate(starts)
         ]
-    total, done = sum(piece.collisions for piece in pieces), 0
-    found: dict[str, list[float]] = {}
-    made = in_order(pool, partial(make_collision_chunk, folder=chunks), pieces, workers + 1)
-    for piece, cross_section_pb in zip(pieces, made, strict=True):
-        done += piece.collisions
-        found.setdefault(piece.name, []).append(cross_section_pb)
-        if progress is not None:
-            progress("collisions", done, total)
-    cross_section = {name: float(np.mean(each)) for name, each in found.items()}
+    make = partial(make_collision_chunk, folder=chunks)
+    cross_section = make_pieces(make, pieces, pool, workers, "collisions", progress)
     _join(data, seed, chunks, pieces[1:], cross_section, target)
     shutil.rmtree(chunks, ignore_errors=True)
 
@@ -255,7 +248,7 @@ def make_collision_chunk(chunk: CollisionChunk, folder: Path) -> float:
     """Simulate some collisions into a file, unless it is there; their cross-section in pb. Runs in a worker process."""
     if chunk.name == INELASTIC:
         lines = (f"Beams:eCM = {1000 * chunk.data.jets.energy_tev}", *MIN_BIAS, *chunk.data.jets.pythia)
-        return collide(lines, chunk.seed, chunk.name, chunk.index, chunk.collisions, 1.0).cross_section_pb
+        return collide(lines, chunk.seed, chunk.name, chunk.index, chunk.events, 1.0).cross_section_pb
     path = folder / chunk.file
     if not path.is_file():
         block, columns = simulate_collisions(chunk)
@@ -276,12 +269,12 @@ def simulate_collisions(chunk: CollisionChunk) -> tuple[JetBlock, dict[str, NDAr
     chunk_seed = pythia_seed(chunk.seed, chunk.name, chunk.index)
     pythia = seeded(data.lines(chunk.name), chunk_seed)
     generator = np.random.default_rng([chunk_seed, 1])
-    batch = pythia.nextBatch(chunk.collisions)
+    batch = pythia.nextBatch(chunk.events)
     preset = PRESETS[jet.detector]
     record = record_of(batch)
     particles = visible(pythia, record, preset.acceptance, Vertex.LEADING)
     seen = detect(particles, preset, generator)
-    found, constituents = measured_jets(jet, seen, chunk.collisions, data.pt_gev, generator)
+    found, constituents = measured_jets(jet, seen, chunk.events, data.pt_gev, generator)
     pt, eta = _pt_and_eta(found)
     chosen = (pt >= data.pt_gev) & (np.abs(eta) < jet.max_abs_eta)
     label = data.class_names.index(chunk.name) if chunk.name in data.signals else 0
@@ -291,11 +284,11 @@ def simulate_collisions(chunk: CollisionChunk) -> tuple[JetBlock, dict[str, NDAr
         constituents=constituents[chosen], labels=np.full(len(event), label), weights=np.ones(len(event)), events=event,
         generator_weights=weight[event], details={"cross_section_pb": float(pythia.infoPython().sigmaGen() * MB_TO_PB)},
     )  # fmt: skip
-    true_jets = particle_jets(particles, jet.radius, chunk.collisions)
+    true_jets = particle_jets(particles, jet.radius, chunk.events)
     true_pt, true_eta = _pt_and_eta(true_jets)
-    offline, inside = np.zeros(chunk.collisions), np.abs(true_eta) < jet.max_abs_eta
+    offline, inside = np.zeros(chunk.events), np.abs(true_eta) < jet.max_abs_eta
     np.maximum.at(offline, true_jets.event[inside], true_pt[inside])
-    columns = {"label": np.full(chunk.collisions, float(label)), "weight": weight, "offline_gev": offline}
+    columns = {"label": np.full(chunk.events, float(label)), "weight": weight, "offline_gev": offline}
     return block, columns | dict(zip(SHOWER_COLUMNS, shower_weights(batch).T, strict=True))
 
 
