@@ -53,10 +53,10 @@ def test_a_collision_has_its_best_jet_of_those_that_are_hard_enough():
     # Collision 1 has one jet, which is too soft; collision 2 has none.
     assert found["b"].tolist() == [11, -255, -255, 255]
     assert found["tau"].tolist() == [20, -255, -255, 0]
-    assert all(score.dtype == np.int64 for score in found.values())
-    (cut, _) = tag().scores()
-    assert (cut.name, cut.output, cut.against, cut.step) == ("b", "b", ("light", "gluon"), 1 / 16)
-    assert cut.max_code == 255 == found["b"].max()
+    assert all(one.dtype == np.int64 for one in found.values())
+    (score, _) = tag().scores()
+    assert (score.name, score.output, score.against, score.step) == ("b", "b", ("light", "gluon"), 1 / 16)
+    assert score.max_code == 255 == found["b"].max()
 
 
 def test_values_of_a_network_have_no_ends():
@@ -147,14 +147,14 @@ def test_a_tagger_of_real_collisions(tmp_path):
     assert set(found.signals) == set(found.offline) == {"ttbar"}
     assert all(score.shape == (40,) for score in (*found.signals["ttbar"].values(), found.offline["ttbar"]))
     assert 0.6e6 < crossings.total_hz < 30e6  # HardQCD above 30 GeV is 0.2 of 79 mb
-    (cut,) = found.cuts
+    (score,) = found.scores
     without = crossings.scores["jet_pt"] < 100
-    assert (crossings.scores["tau"][without] == -cut.max_code).all()
+    assert (crossings.scores["tau"][without] == -score.max_code).all()
     np.testing.assert_array_equal(
-        crossings.scores["tau"][~without] * cut.step, crossings.scores[of("tau", QUANTISED)][~without]
+        crossings.scores["tau"][~without] * score.step, crossings.scores[of("tau", QUANTISED)][~without]
     )  # fmt: skip
-    assert len(rate_curve(crossings, "tau", cut.max_code).codes) > 10
-    assert list(found.disturbed) == [*SHOWERS, *SHIFTS, SMEARED]
+    assert len(rate_curve(crossings, "tau", score.max_code).codes) > 10
+    assert list(found.disturbed) == [*SHIFTS, SMEARED, *SHOWERS]
     for name, make in found.disturbed.items():
         changed = make()
         np.testing.assert_array_equal(changed.before.rate_hz, crossings.rate_hz)

@@ -253,11 +253,15 @@ def test_rates_of_real_crossings(tmp_path):
         passed, abs=0.1
     )
     assert {"energy scale +3 %", "FSR scale x2", "dead towers", "a hot tower"} <= set(score["stability"])
-    assert score["stability"]["a hot tower"]["rate"]["value"] >= score["stability"]["dead towers"]["rate"]["value"]
+    faulty = [score["stability"][name]["rate"] for name in ("dead towers", "a hot tower")]  # the score may rise or fall
+    assert all(0.5 < one["value"] < 2 and one["value"] != 1 and one["uncertainty"] > 0 for one in faulty)
     assert sum(one["rate"]["hz"] for one in score["pileup"]) / len(score["pileup"]) == pytest.approx(
         high["rate"]["hz"], rel=0.3
     )
-    assert set(found["shared_out"]["alone"]["efficiency"]) == set(found["gain"]) == {"ttbar"}
+    shared = found["shared_out"]
+    assert set(shared["alone"]["efficiency"]) == {"ttbar"}
+    resolved = not (shared["alone"]["note"] or shared["beside"]["note"])
+    assert set(found["gain"]) == ({"ttbar"} if resolved else set())
     assert [cut["threshold"] for cut in found["accept_bits"]["cuts"]] == [high["code"]]
     page = (folder / "report" / "index.html").read_text()
     for title in (
