@@ -176,6 +176,15 @@ class SimulatedJets(Settings):
         """What a network may learn beside the class, NaN for jets that are to be left out; `None` for nothing."""
         return None
 
+    def ghosts(self, record: Record) -> Particles | None:
+        """Particles without momentum that are clustered with what is seen, to say what a jet holds; `None` for none."""
+        return None
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """All further lines of Pythia settings; showers are varied where `SHOWER_LINES` are among them."""
+        return self.pythia
+
 
 class PythiaData(SimulatedJets):
     """Large jets of quarks, gluons, bosons and tops, simulated with Pythia 8 and a parametrised detector."""
@@ -230,7 +239,7 @@ class Process:
                 factor, edge = value.split("*")
                 value = f" {float(factor) * {'low': low, 'high': high}[edge.strip()]:.6g}"
             lines.append(name + equals + value)
-        return (*lines, *data.pythia)
+        return (*lines, *data.lines)
 
 
 # From 0.87 of the lower edge to 1.25 of the upper one: half of the jets fall into a window of 800 to 1200 GeV, and losing
@@ -453,7 +462,10 @@ def simulate(chunk: Chunk) -> JetBlock:
         seen = detect(particles, PRESETS[data.detector], generator)
     else:
         seen = _detect_with_pileup(particles, chunk, generator)
-    block = _jets(chunk, record, particles, seen, weights, generator)
+    if (ghosts := data.ghosts(record)) is not None:
+        seen = concatenate([seen, ghosts])
+    varied = shower_weights(batch) if set(SHOWER_LINES) <= set(data.lines) else None
+    block = _jets(chunk, record, particles, seen, weights, varied, generator)
     block.details.update(
         process=chunk.process, events=chunk.events, sum_of_weights=float(weights.sum()),
         cross_section_pb=float(pythia.infoPython().sigmaGen() * MB_TO_PB),
@@ -732,7 +744,7 @@ def measured_jets(
 
 def _jets(
     chunk: Chunk, record: Record, particles: Particles, seen: Particles, weights: NDArray[np.float64],
-    generator: np.random.Generator,
+    varied: NDArray[np.float64] | None, generator: np.random.Generator,
 ) -> JetBlock:  # fmt: skip
     """Cluster what was seen and keep the labelled jets in the window."""
     data = chunk.data
@@ -754,6 +766,7 @@ def _jets(
         generator_weights=weights[jets.event[chosen]],
         details={},
         target=None if target is None else target[chosen],
+        variations=None if varied is None else varied[jets.event[chosen]],
     )
 
 
@@ -903,5 +916,5 @@ def read_generated(path: Path) -> Iterable[JetDataset]:
         names = tuple(block.details["class_names"])
         yield JetDataset(
             block.constituents, block.labels, names, block.weights, block.events,
-            Origin(block.details["settings"]["kind"], False, block.details), block.target,
+            Origin(block.details["settings"]["kind"], False, block.details), block.target, block.variations,
         )  # fmt: skip

@@ -78,6 +78,8 @@ class JetDataset:
         events: Number of the event each jet came from, shape `(jets,)`; rates count these, splits keep them whole.
         origin: Where the sample came from.
         target: What a network may learn beside the class, one number a jet, shape `(jets,)`.
+        variations: Weights of other simulations relative to this one, such as of varied parton showers, shape
+            `(jets, variations)`.
 
     Raises:
         InputError: Lengths differ, there is no jet, a jet has no constituent, or a number is NaN or infinite.
@@ -90,11 +92,16 @@ class JetDataset:
     events: NDArray[np.int64]
     origin: Origin
     target: NDArray[np.float64] | None = None
+    variations: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         import awkward as ak
 
         _check_columns(len(self.constituents), self.labels, self.class_names, self.weights, self.events, self.target)
+        if self.variations is not None:
+            if self.variations.ndim != 2 or len(self.variations) != len(self):
+                raise InputError(f"{len(self)} jets have variations of shape {self.variations.shape}")
+            _check_finite("variations", self.variations)
         missing = set(CONSTITUENT_FIELDS) - set(ak.fields(self.constituents))
         if missing:
             raise InputError(f"the constituents have no {', '.join(sorted(missing))}")
@@ -140,17 +147,20 @@ class JetDataset:
             weights=self.weights[selection],
             events=self.events[selection],
             target=None if self.target is None else self.target[selection],
+            variations=None if self.variations is None else self.variations[selection],
         )
 
     def digest(self) -> str:
-        """Digest of the content: constituents, labels, class names, weights, events and, where there is one, target."""
+        """Digest of the content: constituents, labels, class names, weights, events and, where there are, targets and
+        variations.
+        """
         import awkward as ak
 
         present = (*CONSTITUENT_FIELDS, *optional_fields(self.constituents))
         columns = [ak.to_numpy(ak.flatten(self.constituents[name])) for name in present]
         counts = ak.to_numpy(ak.num(self.constituents))
-        target = () if self.target is None else (self.target,)
-        return digest(columns, counts, self.labels, self.class_names, self.weights, self.events, *target)
+        more = [column for column in (self.target, self.variations) if column is not None]
+        return digest(columns, counts, self.labels, self.class_names, self.weights, self.events, *more)
 
 
 def optional_fields(constituents: Any) -> tuple[str, ...]:
@@ -158,6 +168,32 @@ def optional_fields(constituents: Any) -> tuple[str, ...]:
     import awkward as ak
 
     return tuple(name for name in OPTIONAL_CONSTITUENT_FIELDS if name in ak.fields(constituents))
+
+
+def concatenate_jets(parts: Sequence[JetDataset]) -> JetDataset:
+    """One sample of several of the same classes.
+
+    Raises:
+        InputError: There is no part, the classes differ, or a class has no jet.
+    """
+    import awkward as ak
+
+    if not parts:
+        raise InputError("the sample is empty: no jet passed the selection")
+    for part in parts:
+        if part.class_names != parts[0].class_names:
+            raise InputError(
+                f"samples of the classes {parts[0].class_names} and {part.class_names} are not of one kind"
+            )
+    columns: dict[str, Any] = {}
+    for name in ("labels", "weights", "events", "target", "variations"):
+        found = [getattr(part, name) for part in parts if getattr(part, name) is not None]
+        if found and len(found) < len(parts):
+            raise InputError(f"{len(found)} of {len(parts)} parts of the sample have {name}, the others have none")
+        columns[name] = np.concatenate(found) if found else None
+    whole = replace(parts[0], constituents=ak.concatenate([part.constituents for part in parts]), **columns)
+    require_every_class(whole.labels, whole.class_names)
+    return whole
 
 
 @dataclass(frozen=True)

@@ -94,9 +94,11 @@ class Level1JetData(SimulatedJets):
         name = np.full(len(event), "", dtype="<U5")
         jets = (event, eta, phi)
         if process == "tau":
-            name[_nearest(*hadronic_taus(record), *jets)[0] < self.radius / 2] = "tau"
+            name[nearest_objects(*hadronic_taus(record), *jets)[0] < self.radius / 2] = "tau"
         else:
-            with_b, with_c = (_nearest(*heavy_hadrons(record, digit), *jets)[0] < self.radius for digit in (5, 4))
+            with_b, with_c = (
+                nearest_objects(*heavy_hadrons(record, digit), *jets)[0] < self.radius for digit in (5, 4)
+            )
             parton = hard_partons(record)
             distance = np.hypot(eta[:, None] - parton.eta[event], delta_phi(phi[:, None], parton.phi[event]))
             distance[parton.code[event] == 0] = np.inf
@@ -125,8 +127,8 @@ class Level1JetData(SimulatedJets):
     def target(self, particles: Particles, jets: Clustered, events: int) -> NDArray[np.float64]:
         """The pT of the nearest particle-level jet over that of the jet, NaN where none is near."""
         made = particle_jets(particles, self.radius, events)
-        axes = [_direction(found.momentum) for found in (made, jets)]
-        distance, nearest = _nearest(made.event, *axes[0], jets.event, *axes[1])
+        axes = [direction(found.momentum) for found in (made, jets)]
+        distance, nearest = nearest_objects(made.event, *axes[0], jets.event, *axes[1])
         near = distance < self.radius / 2
         true, measured = (transverse_momentum(found.momentum["px"], found.momentum["py"]) for found in (made, jets))
         target = np.full(len(measured), np.nan)
@@ -182,7 +184,7 @@ def heavy_hadrons(record: Record, digit: int) -> _Directions:
     chosen = ((code // 100 % 10 == digit) | (code // 1000 % 10 == digit)) & (code > 100)
     chosen &= transverse_momentum(record.momentum["px"], record.momentum["py"]) > HADRON_MIN_PT_GEV
     places = np.flatnonzero(chosen)
-    return record.event_of(places), *_direction({name: column[places] for name, column in record.momentum.items()})
+    return record.event_of(places), *direction({name: column[places] for name, column in record.momentum.items()})
 
 
 def hadronic_taus(record: Record) -> _Directions:
@@ -195,15 +197,15 @@ def hadronic_taus(record: Record) -> _Directions:
     is_own = code[neutrinos] == TAU_NEUTRINO
     hadronic = from_tau & is_own & ~np.isin(tau, tau[from_tau & ~is_own])
     visible = {name: column[tau[hadronic]] - column[neutrinos[hadronic]] for name, column in record.momentum.items()}
-    return event[hadronic], *_direction(visible)
+    return event[hadronic], *direction(visible)
 
 
-def _direction(momentum: dict[str, NDArray[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def direction(momentum: dict[str, NDArray[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     px, py, pz = (momentum[name] for name in ("px", "py", "pz"))
     return pseudorapidity(px, py, pz), np.arctan2(py, px)
 
 
-def _nearest(
+def nearest_objects(
     event: NDArray[np.int64], eta: NDArray[np.float64], phi: NDArray[np.float64],
     jet_event: NDArray[np.int64], jet_eta: NDArray[np.float64], jet_phi: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:  # fmt: skip

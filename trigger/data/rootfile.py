@@ -51,6 +51,7 @@ class JetBlock:
         generator_weights: Weight of the event that makes the biased sample follow the physical cross-section.
         details: What the file says of itself.
         target: What a network may learn beside the class, one number a jet.
+        variations: Weights of other simulations relative to this one, shape `(jets, variations)`.
     """
 
     constituents: Any
@@ -60,6 +61,7 @@ class JetBlock:
     generator_weights: NDArray[np.float64]
     details: dict[str, Any]
     target: NDArray[np.float64] | None = None
+    variations: NDArray[np.float64] | None = None
 
     def pt_gev(self) -> NDArray[np.float64]:
         """Transverse momentum of each jet."""
@@ -74,6 +76,7 @@ class JetBlock:
         return JetBlock(
             self.constituents[selection], self.labels[selection], weights, self.events[selection],
             self.generator_weights[selection], self.details, None if self.target is None else self.target[selection],
+            None if self.variations is None else self.variations[selection],
         )  # fmt: skip
 
 
@@ -103,6 +106,8 @@ def write_sample(
             }
             if block.target is not None:
                 columns["target"] = block.target
+            if block.variations is not None:
+                columns["variation"] = block.variations
             if tree is None:
                 tree = file.mktree(TREE, {name: _branch_type(name, column) for name, column in columns.items()})
             tree.extend(columns)
@@ -112,6 +117,8 @@ def write_sample(
 
 
 def _branch_type(name: str, column: Any) -> Any:
+    if name == "variation":
+        return f"{column.shape[1]} * float64"
     if name != "constituent":
         return column.dtype
     import awkward as ak
@@ -138,6 +145,7 @@ def read_block(path: Path) -> JetBlock:
         joined("generator_weights"),
         blocks[0].details,
         None if blocks[0].target is None else joined("target"),
+        None if blocks[0].variations is None else joined("variations"),
     )
 
 
@@ -189,7 +197,7 @@ def iterate_blocks(path: Path, step_size: int | str = STEP_SIZE) -> Iterator[Jet
         known = set(tree.keys())
         names = [*CONSTITUENT_FIELDS, *(one for one in OPTIONAL_CONSTITUENT_FIELDS if f"constituent_{one}" in known)]
         fields = [f"constituent_{name}" for name in names]
-        scalars = ["event", "label", "weight", "generator_weight", *({"target"} & known)]
+        scalars = ["event", "label", "weight", "generator_weight", *sorted({"target", "variation"} & known)]
         for chunk in chunks(tree, path, [*scalars, *fields], step_size):
             yield JetBlock(
                 constituents=ak.zip({name: chunk[f"constituent_{name}"] for name in names}),
@@ -199,6 +207,7 @@ def iterate_blocks(path: Path, step_size: int | str = STEP_SIZE) -> Iterator[Jet
                 generator_weights=ak.to_numpy(chunk["generator_weight"]),
                 details=details,
                 target=ak.to_numpy(chunk["target"]) if "target" in known else None,
+                variations=ak.to_numpy(chunk["variation"]) if "variation" in known else None,
             )
 
 
