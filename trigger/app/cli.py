@@ -317,6 +317,39 @@ def rates(
 
 
 @app.command()
+def analyse(
+    recipes: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME", help="A packaged study (see 'jetgate studies') or a path; with --compare folders."),
+    ],
+    compare: Annotated[bool, typer.Option("--compare", help="Put finished studies, given as folders, side by side.")] = False,
+    out: Out = Path(), workers: Workers = CORES, set_: Set = None, as_json: AsJson = False,
+) -> int:  # fmt: skip
+    """An offline study: a published analysis, from collisions to figures of merit and the effects that it is to show."""
+    from trigger.app import analyse as studies
+    from trigger.app.console import Reporter, overall_line, verdict_table
+    from trigger.app.report_tables import study_table
+
+    if compare:
+        _refuse({"--set": set_}, "not with --compare")
+        path, table = studies.compare_studies([Path(one) for one in recipes], out)
+        _print_json({"written": str(path), **table.summary()}) if as_json else _print(study_table(table), path)
+        return EXIT_OK
+    if len(recipes) > 1:
+        raise InputError(f"{len(recipes)} studies were named; one at a time is right, and --compare for finished ones")
+    folder, _, found = studies.analyse(recipes[0], tuple(set_ or ()), out, workers, Reporter())
+    verdict = found.verdict
+    if as_json:
+        _print_json({"folder": str(folder), "overall": verdict.overall, **found.summary()})
+    else:
+        _print(
+            *(study_table(one) for one in studies.tables_of(found)), verdict_table(verdict),
+            f"{overall_line(verdict)}  {folder}",
+        )  # fmt: skip
+    return verdict.exit_status
+
+
+@app.command()
 def page(
     run_folder: RunFolder,
     as_json: AsJson = False,
@@ -444,6 +477,17 @@ def recipes(
 
 
 @app.command()
+def studies(
+    copy: Annotated[str | None, typer.Option(help="Copy this one into the current folder, to be changed.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """The packaged offline studies; those that end in _large want a GPU."""
+    from models.analyses.recipe import FOLDER
+
+    return _packaged("models", FOLDER, copy, as_json)
+
+
+@app.command()
 def targets(
     copy: Annotated[str | None, typer.Option(help="Copy this one into the current folder, to be changed.")] = None,
     as_json: AsJson = False,
@@ -568,7 +612,7 @@ def _packaged(package: str, folder: str, copy: str | None, as_json: bool) -> int
         return EXIT_OK
     found = packaged(package, folder)
     about = {name: path.read_text().splitlines()[0].lstrip("# ") for name, path in found.items()}
-    _print_json(about) if as_json else _print(*(f"{name:16}{text}" for name, text in about.items()))
+    _print_json(about) if as_json else _print(*(f"{name:26}{text}" for name, text in about.items()))
     return EXIT_OK
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from firmware.budget import closed
 from firmware.reports.report import RESOURCES, SynthesisReport
 from trigger.app.comparison import Row
+from trigger.decision.efficiency import Estimate
 from trigger.verdict import Verdict
 
 NOT_KNOWN = "not known"
@@ -128,6 +129,29 @@ def report_markdown(reports: Mapping[str, SynthesisReport], verdict: Verdict | N
         table = _markdown(("requirement", "status", "figure", "limit", "required", "note"), rows)
         parts.append(f"## Verdict: {verdict.overall}\n\n{table}")
     return "\n".join(parts)
+
+
+def study_table(found: Any) -> Table:
+    """A table of an offline study, for a terminal."""
+    table = Table(title=escape(found.title), title_justify="left", title_style="bold", header_style="bold")
+    for number, column in enumerate(found.columns):
+        table.add_column(column, justify="right" if number else "left", overflow="fold")
+    for row in found.rows:
+        table.add_row(*(escape(_cell(cell)) for cell in row))
+    return table
+
+
+def _cell(cell: Any) -> str:
+    match cell:
+        case None:
+            return NOT_KNOWN
+        case Estimate():
+            return f"{cell.value:.4g} ± {cell.uncertainty:.2g}"
+        case int():
+            return f"{cell:,}"
+        case float():
+            return f"{cell:,.0f}" if abs(cell) >= 1000 else f"{cell:.4g}"
+    return str(cell)
 
 
 def comparison_table(names: Sequence[str], rows: Sequence[Row]) -> Table:

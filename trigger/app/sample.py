@@ -12,13 +12,13 @@ import numpy as np
 from models.recipe import EVENTS, Inputs, Recipe
 from trigger.data.event_rootfile import EventRootData, iterate_events
 from trigger.data.events import EventDataset, concatenate_events, read_events
-from trigger.data.generate import SimulatedJets, generate, read_generated, sample_digest
+from trigger.data.generate import SimulatedJets, generate
 from trigger.data.generate_events import EventData, events_digest, generate_events
 from trigger.data.jets import FeatureDataset, JetDataset, concatenate_features
-from trigger.data.rootfile import RootData, RootFiles, final_weights, input_files, read_jets
+from trigger.data.rootfile import RootData, final_weights, input_files
+from trigger.data.sources import content_of, digests_of, jets_of
 from trigger.data.table import TableData, read_table
-from trigger.data.toy import ToyData, ToyEventData, toy_events, toy_jets
-from trigger.digest import file_digest
+from trigger.data.toy import ToyEventData, toy_events
 from trigger.errors import InputError, nearest
 from trigger.files import matching
 
@@ -43,17 +43,11 @@ def jets(recipe: Recipe, folder: Path, workers: int, report: Reporter) -> Iterat
     Raises:
         InputError: There are no jets in the recipe's data.
     """
-    match recipe.data:
-        case SimulatedJets():
-            path = generated(recipe, folder, workers, report)
-            assert path is not None
-            yield from read_generated(path)
-        case RootData():
-            yield from read_jets(recipe.data)
-        case ToyData():
-            yield from toy_jets(recipe.data, recipe.seed)
-        case other:
-            raise InputError(f"there are no jets in data of kind {other.kind!r}")
+    data = recipe.data
+    if isinstance(data, TableData | EventData | EventRootData | ToyEventData):
+        raise InputError(f"there are no jets in data of kind {data.kind!r}")
+    generated(recipe, folder, workers, report)  # where it has to be made, with progress
+    yield from jets_of(data, recipe.seed, folder, workers)
 
 
 def events(recipe: Recipe, folder: Path, workers: int, report: Reporter) -> EventDataset:
@@ -110,17 +104,17 @@ def table(recipe: Recipe, inputs: Inputs, folder: Path, workers: int, report: Re
 def content(recipe: Recipe) -> Any:
     """Digests of everything that the sample is made from besides the recipe."""
     data = recipe.data
-    if isinstance(data, EventData):
-        return events_digest(data, recipe.seed)
-    if isinstance(data, SimulatedJets):
-        return sample_digest(data, recipe.seed)
-    if isinstance(data, RootFiles):
-        paths = [path for _, group in input_files(data) for path in group]
-    elif isinstance(data, TableData):
-        paths = matching(data.files)
-    else:
-        paths = []
-    return [[str(path), file_digest(path)] for path in paths]
+    match data:
+        case EventData():
+            return events_digest(data, recipe.seed)
+        case EventRootData():
+            return digests_of(path for _, group in input_files(data) for path in group)
+        case TableData():
+            return digests_of(matching(data.files))
+        case ToyEventData():
+            return []
+        case _:
+            return content_of(data, recipe.seed)
 
 
 def _chosen(whole: FeatureDataset, wanted: tuple[str, ...] | None) -> FeatureDataset:

@@ -201,6 +201,7 @@ def hadronic_taus(record: Record) -> _Directions:
 
 
 def direction(momentum: dict[str, NDArray[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Pseudorapidity and azimuth of `px`, `py`, `pz`."""
     px, py, pz = (momentum[name] for name in ("px", "py", "pz"))
     return pseudorapidity(px, py, pz), np.arctan2(py, px)
 

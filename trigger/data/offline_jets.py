@@ -14,12 +14,11 @@ References:
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from typing_extensions import Self
 
 from trigger.data.detector import Particles
 from trigger.data.generate import PROCESSES, SHOWER_LINES, Process, PythiaData, Record

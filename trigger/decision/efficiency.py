@@ -220,13 +220,27 @@ def _curves(score: Array, is_signal: NDArray[np.bool_], sampled: Array) -> tuple
     """AUC and rejection of every replica, some replicas at a time, so that memory follows the sample alone."""
     size = max(1, 4_000_000 // len(score))
     blocks = [
-        _auc_and_rejection(score, is_signal, sampled[start : start + size]) for start in range(0, len(sampled), size)
+        auc_and_rejections(score, is_signal, sampled[start : start + size], (0.5,))
+        for start in range(0, len(sampled), size)
     ]
-    return np.concatenate([block[0] for block in blocks]), np.concatenate([block[1] for block in blocks])
+    return np.concatenate([block[0] for block in blocks]), np.concatenate([block[1][0] for block in blocks])
 
 
-def _auc_and_rejection(score: Array, is_signal: NDArray[np.bool_], sampled: Array) -> tuple[Array, Array]:
-    """AUC (ties count half) and inverse background efficiency at 50 % signal efficiency, for every replica."""
+def auc_and_rejections(
+    score: Array, is_signal: NDArray[np.bool_], sampled: Array, efficiencies: Sequence[float]
+) -> tuple[Array, Array]:
+    """How well a score tells signal from background, for every replica of the sample.
+
+    Args:
+        score: Larger for signal, shape `(jets,)`.
+        is_signal: Shape `(jets,)`.
+        sampled: Weights of the jets in the replicas, of `bootstrap`.
+        efficiencies: Signal efficiencies.
+
+    Returns:
+        The area under the ROC curve (ties count half), shape `(replicas,)`, and the inverse of the background efficiency
+        at each signal efficiency, shape `(efficiencies, replicas)`: infinite where no background passes.
+    """
     order = np.argsort(-score, kind="stable")
     edges = np.flatnonzero(np.diff(score[order], prepend=np.inf) != 0)  # first jet of each distinct score
     ordered = sampled[:, order]
@@ -239,10 +253,13 @@ def _auc_and_rejection(score: Array, is_signal: NDArray[np.bool_], sampled: Arra
         divide="ignore", invalid="ignore"
     ):  # a replica may have no jet of a class: its figure is not known
         area = (background * (signal_above - signal / 2)).sum(axis=1) / (total_signal * total_background)[:, 0]
-    threshold = np.argmax(signal_above >= 0.5 * total_signal, axis=1)[:, None]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        passed = np.take_along_axis(background_above, threshold, axis=1)[:, 0] / total_background[:, 0]
-        return area, 1 / passed
+    rejections = []
+    for efficiency in efficiencies:
+        threshold = np.argmax(signal_above >= efficiency * total_signal, axis=1)[:, None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            passed = np.take_along_axis(background_above, threshold, axis=1)[:, 0] / total_background[:, 0]
+            rejections.append(1 / passed)
+    return area, np.stack(rejections)
 
 
 def estimate(row: Array) -> Estimate:

@@ -1,0 +1,1 @@
+"""Published offline studies, one file each."""

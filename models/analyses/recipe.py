@@ -1,0 +1,47 @@
+"""Recipes of the offline studies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from models.analyses.regression import Regression
+from trigger import config
+from trigger.config import Settings
+
+FOLDER = "recipes/analyses"
+
+Studies = Regression
+
+
+class AnalysisRecipe(Settings):
+    """A study with all its settings.
+
+    Attributes:
+        name: Letters, digits, `_` and `-`; it begins the name of the folder of the run.
+        study: What is done.
+        seed: Seed of everything random.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+    study: Studies
+    seed: int = Field(default=1, ge=0, lt=2**31)
+
+
+def find_analysis(name: str) -> Path:
+    """The file of a packaged recipe of a study, or the path itself.
+
+    Raises:
+        InputError: There is neither.
+    """
+    return config.find(name, "models", FOLDER)
+
+
+def load_analysis(name: str, overrides: tuple[str, ...] = ()) -> AnalysisRecipe:
+    """A recipe of a study by packaged name or path, with `key.sub=value` overrides.
+
+    Raises:
+        InputError: There is none, or it has faults; each is named.
+    """
+    return config.load(find_analysis(name), AnalysisRecipe, overrides)

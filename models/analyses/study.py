@@ -1,0 +1,257 @@
+"""What every study has, and what comes out of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from models.offline.fitting import Fitting
+from models.offline.merit import HeldOut, Merit, Scored, median_curve, merit
+from trigger.config import Settings
+from trigger.decision.efficiency import Estimate
+from trigger.errors import InputError
+from trigger.files import read_json, replacing, write_json
+from trigger.verdict import Requirement, Status, Verdict, not_measured
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is counted, how many are done, and how many there are to be."""
+Cell = str | int | float | Estimate | None
+RESULT, CURVES = "result.json", "curves.npz"
+Seeds = Annotated[int, Field(gt=0, le=100)]
+"""Of a recipe: how many models of each network are trained."""
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where a study works.
+
+    Attributes:
+        folder: Of this run; the same settings have the same.
+        samples: Where generated samples are kept.
+        seed: Of everything random.
+        workers: Processes and threads.
+        progress: Told of all that takes long.
+    """
+
+    folder: Path
+    samples: Path
+    seed: int
+    workers: int
+    progress: Progress
+
+    @property
+    def trainings(self) -> Path:
+        """Where trainings are kept, so that a killed run goes on."""
+        return self.folder / "trainings"
+
+    def draw(self, name: str, figure: Figure) -> str:
+        """Save a figure; its name."""
+        from trigger.plots.style import save
+
+        save(figure, self.folder / "plots" / name)
+        return name
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numbers that a study found, as it would print them.
+
+    Attributes:
+        title: What the table is of.
+        columns: Their names, the first that of the rows.
+        rows: Text, numbers, estimates; `None` where something was not measured.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+    def __post_init__(self) -> None:
+        wrong = next((row for row in self.rows if len(row) != len(self.columns)), None)
+        if wrong is not None:
+            raise ValueError(f"{self.title}: {len(self.columns)} columns, but a row of {len(wrong)}")
+
+    def summary(self) -> dict[str, Any]:
+        """As JSON would hold it."""
+        rows = [[cell.summary() if isinstance(cell, Estimate) else _finite(cell) for cell in row] for row in self.rows]
+        return {"title": self.title, "columns": list(self.columns), "rows": rows}
+
+    @classmethod
+    def read(cls, content: Mapping[str, Any]) -> Table:
+        """What `summary` gave."""
+        rows = tuple(tuple(_estimate(cell) for cell in row) for row in content["rows"])
+        return cls(content["title"], tuple(content["columns"]), rows)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a study found.
+
+    Attributes:
+        study: Its kind.
+        papers: What it follows, arXiv numbers.
+        departures: Where it departs from them, a sentence each.
+        requirements: The effects that it is to show, with figures.
+        taggers: Figures of merit by name.
+        curves: For each tagger signal efficiencies and background rejections.
+        tables: Further numbers.
+        figures: Names of the plots.
+        details: What else a reader needs: sizes of samples, settings, versions.
+        synthetic: Whether the sample is a toy: then nothing physical follows.
+    """
+
+    study: str
+    papers: tuple[str, ...]
+    departures: tuple[str, ...]
+    requirements: tuple[Requirement, ...]
+    taggers: dict[str, Merit] = field(default_factory=dict)
+    curves: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = field(default_factory=dict)
+    tables: tuple[Table, ...] = ()
+    figures: tuple[str, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+    synthetic: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        """What follows from the requirements; of a toy nothing was measured."""
+        judged = self.requirements
+        if self.synthetic:
+            judged = tuple(
+                not_measured(one.name, one.limit, required=False, note="synthetic data")
+                if one.status is not Status.NOT_MEASURED
+                else one
+                for one in judged
+            )
+        return Verdict(requirements=judged, synthetic=self.synthetic)
+
+    def summary(self) -> dict[str, Any]:
+        """As JSON would hold it, without the curves."""
+        return {
+            "study": self.study, "papers": list(self.papers), "departures": list(self.departures),
+            "requirements": [one.model_dump(mode="json") for one in self.requirements],
+            "taggers": {name: one.summary() for name, one in self.taggers.items()},
+            "tables": [one.summary() for one in self.tables], "figures": list(self.figures), "details": self.details,
+            "synthetic": self.synthetic,
+        }  # fmt: skip
+
+    def save(self, folder: Path) -> None:
+        """Write `curves.npz`, then `result.json`, into the folder."""
+        columns = {
+            f"{axis} of {name}": one for name, pair in self.curves.items() for axis, one in zip("xy", pair, strict=True)
+        }
+        with replacing(folder / CURVES) as fresh:
+            np.savez(fresh, allow_pickle=False, **columns)
+        write_json(folder / RESULT, self.summary())
+
+    @classmethod
+    def load(cls, folder: Path) -> Result:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: There is no result in the folder, or it is broken.
+        """
+        if not (folder / RESULT).is_file():
+            raise InputError(f"{folder}: there is no {RESULT}: this is not the folder of a finished study")
+        content = read_json(folder / RESULT)
+        try:
+            with np.load(folder / CURVES, allow_pickle=False) as stored:
+                curves = {name: (stored[f"x of {name}"], stored[f"y of {name}"]) for name in content["taggers"]
+                          if f"x of {name}" in stored.files}  # fmt: skip
+            return cls(
+                content["study"], tuple(content["papers"]), tuple(content["departures"]),
+                tuple(Requirement.model_validate(one) for one in content["requirements"]),
+                {name: Merit.read(one) for name, one in content["taggers"].items()}, curves,
+                tuple(Table.read(one) for one in content["tables"]), tuple(content["figures"]), content["details"],
+                content["synthetic"],
+            )  # fmt: skip
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            raise InputError(f"{folder}: {RESULT} or {CURVES} is broken: {error}") from error
+
+
+class Study(Settings):
+    """A published analysis: its fields are its settings, `run` does it.
+
+    Attributes:
+        fitting: How its networks are trained.
+        seeds: How many models of each network.
+    """
+
+    PAPERS: ClassVar[tuple[str, ...]]
+    DEPARTURES: ClassVar[tuple[str, ...]]
+
+    kind: str
+    fitting: Fitting = Fitting()
+    seeds: Seeds = 3
+
+    def content(self, seed: int) -> Any:
+        """Digests of everything that it is made from besides its settings."""
+        raise NotImplementedError
+
+    def run(self, place: Workplace) -> Result:
+        """Do it.
+
+        Raises:
+            InputError: The sample or a setting does not suit.
+        """
+        raise NotImplementedError
+
+
+def judged(
+    taggers: list[Scored], held: HeldOut, seed: int
+) -> tuple[dict[str, Merit], dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]]:
+    """Figures of merit and curves of several taggers, by name."""
+    return (
+        {one.name: merit(one, held, seed) for one in taggers},
+        {one.name: median_curve(one, held) for one in taggers},
+    )  # fmt: skip
+
+
+def beyond(name: str, found: Estimate, sigmas: float, note: str = "") -> Requirement:
+    """A requirement that an effect is larger than 0 by so many of its standard deviations."""
+    limit = f"> {sigmas:g} standard deviations"
+    good = found.uncertainty > 0 and found.value > sigmas * found.uncertainty
+    return _requirement(name, found, limit, good, note)
+
+
+def compatible(name: str, found: Estimate, with_: float, sigmas: float, note: str = "") -> Requirement:
+    """A requirement that a figure is a number within so many of its standard deviations."""
+    limit = f"{with_:g} within {sigmas:g} standard deviations"
+    good = found.uncertainty > 0 and abs(found.value - with_) <= sigmas * found.uncertainty
+    return _requirement(name, found, limit, good, note)
+
+
+def not_below(name: str, found: Estimate, than: float, sigmas: float, note: str = "") -> Requirement:
+    """A requirement that a figure is not below a number by more than so many of its standard deviations."""
+    limit = f"not below {than:g} by more than {sigmas:g} standard deviations"
+    good = found.uncertainty > 0 and found.value >= than - sigmas * found.uncertainty
+    return _requirement(name, found, limit, good, note)
+
+
+def _requirement(name: str, found: Estimate, limit: str, good: bool, note: str) -> Requirement:
+    known = math.isfinite(found.value) and math.isfinite(found.uncertainty)
+    status = Status.PASS if known and good else Status.FAIL
+    return Requirement(
+        name=name, status=status, figure=found.value if known else None, limit=limit, required=True,
+        uncertainty=found.uncertainty if known else None, note=note if known else f"the figure is not known; {note}".rstrip("; "),
+    )  # fmt: skip
+
+
+def _finite(cell: Cell) -> Cell:
+    return None if isinstance(cell, float) and not math.isfinite(cell) else cell
+
+
+def _estimate(cell: Any) -> Cell:
+    if not isinstance(cell, dict):
+        found: Cell = cell
+        return found
+    return Estimate(*(float("nan") if cell[name] is None else cell[name] for name in ("value", "uncertainty")))

@@ -1,0 +1,1 @@
+"""Networks of the offline analyses, float and trained on a GPU, how they are trained, and how well they do."""

@@ -1,0 +1,214 @@
+"""Taggers on one sample: networks, cuts, likelihoods, Fisher discriminants and boosted trees, all judged alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.offline.fitting import Arrays, Fitting, Rows, cross_entropy, fit, inference_rate, predict
+from models.offline.merit import HeldOut, Scored
+from trigger.data.jets import JetDataset, Split, split_by_event
+from trigger.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    import keras
+
+Floats = NDArray[np.float64]
+Progress = Callable[[str, int, int], None]
+"""Called with what is counted, how many are done, and how many there are to be."""
+LIKELIHOOD_BINS = 40
+"""Of a likelihood of one variable; of two, half as many each."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Signal against background, split into what is learnt from, what chooses, and what judges.
+
+    Attributes:
+        is_signal: Shape `(jets,)`.
+        weights: With these signal and background weigh the same in all, shape `(jets,)`.
+        events: Event numbers, shape `(jets,)`.
+        splits: Masks of the jets, events kept whole.
+    """
+
+    is_signal: NDArray[np.bool_]
+    weights: Floats
+    events: NDArray[np.int64]
+    splits: dict[Split, NDArray[np.bool_]]
+
+    @property
+    def held(self) -> HeldOut:
+        """The jets that judge."""
+        test = self.splits[Split.TEST]
+        return HeldOut(self.is_signal[test], self.weights[test], self.events[test])
+
+    def rows(self, inputs: Arrays, split: Split) -> Rows:
+        """What a network is shown of a split; answers are 1 for signal."""
+        chosen = self.splits[split]
+        return Rows(
+            {name: array[chosen] for name, array in inputs.items()}, self.is_signal[chosen].astype(np.int32),
+            self.weights[chosen],
+        )  # fmt: skip
+
+
+def trial_of(jets: JetDataset, signal: tuple[str, ...], seed: int) -> Trial:
+    """Some classes against all others.
+
+    Args:
+        jets: The sample; its weights are kept within signal and within background.
+        signal: Names of the classes that are signal.
+        seed: Of the split.
+
+    Raises:
+        InputError: A class is not known, or signal or background has no jets.
+    """
+    unknown = next((name for name in signal if name not in jets.class_names), None)
+    if unknown is not None:
+        raise InputError(f"signal: there is no class {unknown!r}; nearest: {nearest(unknown, jets.class_names)}")
+    is_signal = np.isin(jets.labels, [jets.class_names.index(name) for name in signal])
+    return trial(is_signal, jets.weights, jets.events, seed)
+
+
+def trial(is_signal: NDArray[np.bool_], weights: Floats, events: NDArray[np.int64], seed: int) -> Trial:
+    """A trial of rows that are signal or background. See `trial_of`."""
+    balanced = np.array(weights, dtype=np.float64)
+    for name, chosen in (("signal", is_signal), ("background", ~is_signal)):
+        if not balanced[chosen].sum() > 0:
+            raise InputError(f"the sample of {len(is_signal)} jets has no {name}, or none with a weight")
+        balanced[chosen] *= len(balanced) / 2 / balanced[chosen].sum()
+    return Trial(is_signal, balanced, events, split_by_event(events, seed))
+
+
+def train_tagger(
+    name: str, build: Callable[[], keras.Model], inputs: Arrays, trial: Trial, how: Fitting, seeds: int, seed: int,
+    folder: Path, progress: Progress | None = None,
+) -> tuple[Scored, list[keras.Model]]:  # fmt: skip
+    """Train a network of two logits, background and signal, with several seeds, and let it judge the held-out jets.
+
+    Args:
+        name: Of the tagger.
+        build: Makes the untrained network.
+        inputs: What it is shown of all jets.
+        trial: Which jets are what.
+        how: How it is trained.
+        seeds: How many models.
+        seed: Of the first; the others follow.
+        folder: Of this study's trainings.
+        progress: Told of every epoch.
+
+    Returns:
+        Its answers, as signal's logit over background's; and the trained models.
+    """
+    learn, validate, test = (trial.rows(inputs, split) for split in (Split.TRAIN, Split.VALIDATION, Split.TEST))
+    scores, speeds, trained = [], [], []
+    for number in range(seeds):
+
+        def told(epoch: int, epochs: int, number: int = number) -> None:
+            if progress is not None:
+                progress(f"epochs of {name}, model {number + 1} of {seeds}", epoch, epochs)
+
+        fitted = fit(build, learn, validate, how, cross_entropy, seed + number, folder / f"{name}-{number}", told)
+        outputs = predict(fitted.model, test.inputs)
+        scores.append(outputs[:, 1] - outputs[:, 0])
+        trained.append(fitted.model)
+        if fitted.rows_per_s is not None:
+            speeds.append(fitted.rows_per_s)
+    return Scored(
+        name, np.stack(scores), threshold=0.0,
+        parameters=int(sum(np.prod(one.shape) for one in trained[0].trainable_variables)),
+        trained_per_s=float(np.median(speeds)) if speeds else None, judged_per_s=inference_rate(trained[0], test.inputs),
+    ), trained  # fmt: skip
+
+
+def cut(name: str, values: Floats, trial: Trial) -> Scored:
+    """A single cut: larger is signal, or smaller, whichever learns better.
+
+    Args:
+        name: Of the variable.
+        values: Of every jet, shape `(jets,)`.
+        trial: Which jets are what.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    learn = trial.splits[Split.TRAIN]
+    area = roc_auc_score(trial.is_signal[learn], values[learn], sample_weight=trial.weights[learn])
+    return Scored(name, (values if area >= 0.5 else -values)[None, trial.splits[Split.TEST]])
+
+
+def likelihood(name: str, table: Floats, trial: Trial) -> Scored:
+    """The ratio of binned likelihoods of one or two variables together.
+
+    Bins hold equal weights of the jets that are learnt from. One half of a jet is added to each bin of each class, so that
+    an empty one decides nothing.
+
+    Args:
+        name: Of the tagger.
+        table: Shape `(jets, 1)` or `(jets, 2)`.
+        trial: Which jets are what.
+
+    Raises:
+        InputError: There are more variables than two.
+    """
+    variables = table.shape[1]
+    if variables > 2:
+        raise InputError(f"{name}: a binned likelihood is of one or two variables, not of {variables}")
+    learn, test = trial.splits[Split.TRAIN], trial.splits[Split.TEST]
+    bins = LIKELIHOOD_BINS // variables
+    edges = [np.quantile(column[learn], np.linspace(0, 1, bins + 1)[1:-1]) for column in table.T]
+    place = sum(
+        np.searchsorted(edge, column) * bins**k for k, (edge, column) in enumerate(zip(edges, table.T, strict=True))
+    )
+    weights = trial.weights / trial.weights[learn].mean()
+    filled = [
+        np.bincount(place[learn & chosen], weights[learn & chosen], minlength=bins**variables) + 0.5
+        for chosen in (trial.is_signal, ~trial.is_signal)
+    ]
+    ratio = np.log(filled[0] / filled[0].sum()) - np.log(filled[1] / filled[1].sum())
+    return Scored(name, ratio[place[test]][None], threshold=0.0)
+
+
+def fisher(name: str, table: Floats, trial: Trial) -> Scored:
+    """Fisher's linear discriminant of several variables, shape `(jets, variables)`; signal and background weigh the same.
+
+    References:
+        Fisher, doi:10.1111/j.1469-1809.1936.tb02137.x.
+    """
+    learn, test = trial.splits[Split.TRAIN], trial.splits[Split.TEST]
+    means, covariance = [], np.zeros((table.shape[1],) * 2)
+    for chosen in (learn & trial.is_signal, learn & ~trial.is_signal):
+        weights = trial.weights[chosen]
+        means.append(np.average(table[chosen], axis=0, weights=weights))
+        covariance += np.atleast_2d(np.cov(table[chosen].T, aweights=weights))
+    direction = np.linalg.lstsq(covariance, means[0] - means[1], rcond=None)[0]
+    middle = (means[0] + means[1]) @ direction / 2
+    return Scored(name, (table[test] @ direction)[None], threshold=float(middle), parameters=len(direction))
+
+
+def boosted_trees(name: str, table: Floats, trial: Trial, seeds: int, seed: int) -> Scored:
+    """Gradient-boosted trees on several variables, shape `(jets, variables)`; the best number of trees by validation.
+
+    References:
+        Friedman, doi:10.1214/aos/1013203451; scikit-learn's HistGradientBoostingClassifier.
+    """
+    learn, test = trial.splits[Split.TRAIN] | trial.splits[Split.VALIDATION], trial.splits[Split.TEST]
+    scores = []
+    for number in range(seeds):
+        trees = boosted_classifier(seed + number)
+        trees.fit(table[learn], trial.is_signal[learn], sample_weight=trial.weights[learn])
+        scores.append(trees.decision_function(table[test]))
+    return Scored(name, np.stack(scores), threshold=0.0)
+
+
+def boosted_classifier(seed: int) -> Any:
+    """The trees that every study takes."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(
+        max_iter=300, learning_rate=0.1, max_leaf_nodes=31, early_stopping=True, validation_fraction=0.2,
+        n_iter_no_change=15, random_state=seed,
+    )  # fmt: skip

@@ -1,0 +1,64 @@
+"""Where jets can come from, and how each kind is read: one place for everything that takes jets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from trigger.data.generate import Progress, PythiaData, SimulatedJets, generate, read_generated, sample_digest
+from trigger.data.jets import JetDataset
+from trigger.data.level1_jets import Level1JetData
+from trigger.data.offline_jets import OfflineJets
+from trigger.data.rootfile import RootData, input_files, read_jets
+from trigger.data.toy import ToyData, toy_jets
+from trigger.digest import file_digest
+
+JetSource = Annotated[PythiaData | OfflineJets | Level1JetData | RootData | ToyData, Field(discriminator="kind")]
+"""Of a recipe: any kind of data that jets can be had from."""
+
+
+def jets_of(
+    source: JetSource, seed: int, folder: Path, workers: int = 1, progress: Progress | None = None
+) -> Iterator[JetDataset]:
+    """The jets of a source, block by block.
+
+    Args:
+        source: Where they come from.
+        seed: Seed of everything random in making them.
+        folder: Where generated samples are kept; one that is there already is not made again.
+        workers: Processes that make or read them.
+        progress: Told of every finished piece of a sample that is made.
+
+    Raises:
+        InputError: A file is missing or broken, or a class has no jets.
+    """
+    match source:
+        case SimulatedJets():
+            yield from read_generated(generate(source, seed, folder, workers=workers, progress=progress))
+        case RootData():
+            yield from read_jets(source)
+        case ToyData():
+            yield from toy_jets(source, seed)
+
+
+def content_of(source: JetSource, seed: int) -> Any:
+    """Digests of everything that the jets of a source are made from besides its settings.
+
+    Returns:
+        The digest of a simulated sample; for files the path and the digest of each; nothing for toys.
+    """
+    match source:
+        case SimulatedJets():
+            return sample_digest(source, seed)
+        case RootData():
+            return digests_of(path for _, group in input_files(source) for path in group)
+        case ToyData():
+            return []
+
+
+def digests_of(paths: Iterable[Path]) -> list[list[str]]:
+    """Path and digest of each file."""
+    return [[str(path), file_digest(path)] for path in paths]
