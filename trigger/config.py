@@ -103,8 +103,14 @@ def packaged(package: str, folder: str) -> dict[str, Path]:
     return {path.stem: path for path in sorted(found.glob("*.yaml"))}
 
 
-def find(name: str, package: str, folder: str) -> Path:
+def find(name: str, package: str, folder: str, what: str = "") -> Path:
     """The file that `name` means: a path where it looks like one, else a packaged name.
+
+    Args:
+        name: What was asked for.
+        package: The package that has such files.
+        folder: Where in it.
+        what: What such a file is called in messages; the folder's name without its last s if not given.
 
     Raises:
         InputError: There is neither; the nearest packaged names are shown.
@@ -117,8 +123,8 @@ def find(name: str, package: str, folder: str) -> Path:
         if not Path(name).is_file():
             raise InputError(f"{name}: no such file")
         return Path(name)
-    what = folder.rstrip("s")
-    raise InputError(f"there is no packaged {what} {name!r} and no such file; nearest: {nearest(name, known)}")
+    called = what or folder.rstrip("s")
+    raise InputError(f"there is no packaged {called} {name!r} and no such file; nearest: {nearest(name, known)}")
 
 
 class _Loader(yaml.SafeLoader):

@@ -35,7 +35,7 @@ def find_analysis(name: str) -> Path:
     Raises:
         InputError: There is neither.
     """
-    return config.find(name, "models", FOLDER)
+    return config.find(name, "models", FOLDER, "study")
 
 
 def load_analysis(name: str, overrides: tuple[str, ...] = ()) -> AnalysisRecipe:

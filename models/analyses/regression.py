@@ -17,13 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from models.analyses.study import Cell, Result, Study, Table, Workplace, beyond, compatible, judged
+from models.analyses.study import Cell, Result, Study, Table, Workplace, beyond, compatible, judged, require_classes
 from models.offline.fitting import Rows, fit, predict
 from models.offline.observables import dense_network, standardised
 from models.offline.tagging import Trial, train_tagger, trial_of
@@ -87,6 +87,11 @@ class Regression(Study):
     features: tuple[str, ...] = tuple(JET_FEATURES)
     hidden: tuple[int, ...] = (64, 64)
     bins: int = Field(default=5, gt=0)
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        require_classes("signal", self.signal, self.energy.classes)
+        return self
 
     def content(self, seed: int) -> Any:
         """Digests of both samples."""

@@ -16,7 +16,7 @@ from models.offline.fitting import Fitting
 from models.offline.merit import HeldOut, Merit, Scored, median_curve, merit
 from trigger.config import Settings
 from trigger.decision.efficiency import Estimate
-from trigger.errors import InputError
+from trigger.errors import InputError, nearest
 from trigger.files import read_json, replacing, write_json
 from trigger.verdict import Requirement, Status, Verdict, not_measured
 
@@ -204,6 +204,19 @@ class Study(Settings):
             InputError: The sample or a setting does not suit.
         """
         raise NotImplementedError
+
+
+def require_classes(name: str, wanted: tuple[str, ...], classes: tuple[str, ...]) -> None:
+    """Refuse classes that a sample does not have, before it is made.
+
+    Raises:
+        ValueError: One of them is unknown, or nothing is left over for the background.
+    """
+    unknown = next((one for one in wanted if one not in classes), None)
+    if unknown is not None:
+        raise ValueError(f"{name}: there is no class {unknown!r}; nearest: {nearest(unknown, classes)}")
+    if set(wanted) >= set(classes):
+        raise ValueError(f"{name}: all of {', '.join(classes)} are signal; nothing is left for the background")
 
 
 def judged(

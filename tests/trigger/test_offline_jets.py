@@ -64,7 +64,7 @@ def test_whole_collisions_keep_every_jet(tmp_path):
 
 
 def test_vincia_is_another_shower(tmp_path):
-    settings = dict(classes=("qcd", "top"), jets_per_class=15, multiple_interactions=False)
+    settings = {"classes": ("qcd", "top"), "jets_per_class": 15, "multiple_interactions": False}
     one, two = (made(tmp_path, shower=shower, **settings) for shower in ("pythia", "vincia"))
     assert one.digest() != two.digest()
 

@@ -32,12 +32,14 @@ class ToyData(Settings):
         classes: Which shapes, in the order of the network's outputs.
         jets_per_class: How many of each.
         pt_gev: Window of the jet's pT.
+        learn: Whether jets have a target: a factor that rises with the number of their particles.
     """
 
     kind: Literal["toy"]
     classes: Annotated[tuple[ToyClass, ...], Distinct] = ("quark", "gluon", "W", "Z", "top")
     jets_per_class: int = Field(default=500, gt=0)
     pt_gev: PtWindow = (800.0, 1200.0)
+    learn: bool = False
 
 
 def toy_jets(data: ToyData, seed: int) -> Iterator[JetDataset]:
@@ -69,9 +71,11 @@ def toy_jets(data: ToyData, seed: int) -> Iterator[JetDataset]:
     px, py, pz, energy = from_pt_eta_phi_mass(pt, eta, phi, 0.0)
     columns = {"px": px, "py": py, "pz": pz, "E": energy, "charge": generator.integers(-1, 2, len(jet)).astype(np.int8),
                "pdg_id": np.zeros(len(jet), dtype=np.int32), "vertex": np.zeros(len(jet), dtype=np.int8)}  # fmt: skip
+    target = np.exp(0.005 * counts + generator.normal(0, 0.02, jets)) if data.learn else None
     yield JetDataset(
         ak.unflatten(ak.zip(columns), counts), labels.astype(np.int64), data.classes, np.ones(jets),
         np.arange(jets, dtype=np.int64) // 2, Origin("toy", True, {"settings": data.model_dump(mode="json"), "seed": seed}),
+        target,
     )  # fmt: skip
 
 

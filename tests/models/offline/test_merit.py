@@ -96,7 +96,7 @@ def test_summaries_come_back():
 
 
 def test_what_cannot_be_judged_is_refused():
-    tagger, held = experiment(7)
+    _, held = experiment(7)
     with pytest.raises(InputError, match="no signal"):
         HeldOut(np.zeros(3, dtype=bool), np.ones(3), np.arange(3))
     with pytest.raises(InputError, match="no background"):

@@ -1,0 +1,123 @@
+"""Every packaged study, tiny: what all of them must hold."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from models.analyses.recipe import FOLDER, load_analysis
+from models.analyses.study import Result, Table, Workplace, beyond, compatible, not_below
+from trigger.config import packaged
+from trigger.decision.efficiency import Estimate
+from trigger.errors import InputError
+from trigger.verdict import Status
+
+TINY: dict[str, tuple[str, ...]] = {
+    "regression": (
+        "study.energy={kind: toy, classes: [W, quark], jets_per_class: 150, learn: true}",
+        "study.mass={kind: toy, classes: [W, quark], jets_per_class: 150, learn: true}",
+        "study.fitting.epochs=3",
+    ),
+}
+"""Of each study what makes its packaged recipe a run of seconds on jets that no simulation made."""
+NAMES = sorted(name for name in packaged("models", FOLDER) if not name.endswith("_large"))
+
+
+class KilledError(Exception):
+    """Stands for whatever ends a process."""
+
+
+def tiny(name, recipe=None):
+    return load_analysis(recipe or name, TINY[name])
+
+
+def run(recipe, folder, samples, progress=lambda *_: None, workers=1):
+    place = Workplace(folder, samples, recipe.seed, workers, progress)
+    result = recipe.study.run(place)
+    result.save(folder)
+    return result
+
+
+def without_speeds(result):
+    """What must be equal bit by bit: all but jets per second."""
+    content = result.summary()
+    for one in content["taggers"].values():
+        del one["trained_per_s"], one["judged_per_s"]
+    content["tables"] = [table for table in content["tables"] if "/s" not in json.dumps(table["columns"])]
+    return content
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    return tmp_path_factory.mktemp("samples")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_contract(name, tmp_path, samples):
+    """The same seed gives the same numbers, with more workers and after a kill; the result saves and loads."""
+    recipe = tiny(name)
+    whole = run(recipe, tmp_path / "whole", samples, workers=2)
+    assert whole.study == name == recipe.study.kind
+    assert whole.synthetic
+    assert all(one.status is Status.NOT_MEASURED for one in whole.verdict.requirements), "a toy passes nothing"
+    assert whole.requirements
+    assert whole.figures
+    for figure in whole.figures:
+        assert (tmp_path / "whole" / "plots" / f"{figure}.png").stat().st_size > 1000
+    loaded = Result.load(tmp_path / "whole")
+    assert json.dumps(loaded.summary()) == json.dumps(whole.summary())
+    for one, (efficiency, rejection) in whole.curves.items():
+        np.testing.assert_array_equal(loaded.curves[one], (efficiency, rejection))
+
+    seen = []
+
+    def killing(what, done, total):
+        seen.append(what)
+        if "epoch" in what and sum("epoch" in one for one in seen) == 3:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        run(recipe, tmp_path / "killed", samples, killing)
+    assert not (tmp_path / "killed" / "result.json").exists()
+    resumed = run(recipe, tmp_path / "killed", samples)
+    assert without_speeds(resumed) == without_speeds(whole)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_large_recipes_are_the_same_study(name):
+    assert set(NAMES) == set(TINY), "every packaged study has a tiny run"
+    large = load_analysis(f"{name}_large")
+    assert large.study.kind == name
+    assert large.name == f"{name}_large"
+
+
+def test_effects_are_judged_by_their_uncertainty():
+    strong, weak, unknown = Estimate(0.4, 0.1), Estimate(0.2, 0.1), Estimate(0.4, float("nan"))
+    assert beyond("x", strong, 3).status is Status.PASS
+    assert beyond("x", weak, 3).status is Status.FAIL
+    assert beyond("x", unknown, 3).status is Status.FAIL
+    assert "not known" in beyond("x", unknown, 3).note
+    assert compatible("x", weak, 0.45, 3).status is Status.PASS
+    assert compatible("x", weak, 0.55, 3).status is Status.FAIL
+    assert not_below("x", Estimate(-0.1, 0.1), 0, 2).status is Status.PASS
+    assert not_below("x", Estimate(-0.3, 0.1), 0, 2).status is Status.FAIL
+    assert beyond("x", Estimate(1.0, 0.0), 3).status is Status.FAIL, "nothing is known without an uncertainty"
+
+
+def test_tables_come_back():
+    table = Table(
+        "t", ("a", "b", "c", "d"), (("x", 1, Estimate(2.0, 0.5), None), ("y", 2.5, Estimate(1.0, float("nan")), "z"))
+    )
+    assert json.dumps(Table.read(table.summary()).summary()) == json.dumps(table.summary())
+    with pytest.raises(ValueError, match="2 columns, but a row of 1"):
+        Table("t", ("a", "b"), (("x",),))
+
+
+def test_a_broken_result_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"no result.json"):
+        Result.load(tmp_path)
+    (tmp_path / "result.json").write_text('{"study": "x"}')
+    with pytest.raises(InputError, match="broken"):
+        Result.load(tmp_path)
