@@ -94,7 +94,8 @@ class Merit:
         rejection_30: Inverse of the background efficiency at 30 % signal efficiency.
         rejection_50: The same at 50 %.
         accuracy: Weighted share of jets on the right side of the threshold, signal and background counted alike.
-        spread: Standard deviation over the kept models of the first three, by name; empty for a single model.
+        spread: Standard deviation over the kept models of each figure, by name; empty for a single model, without a figure
+            that is infinite for one of them.
         models: How many were trained.
         dropped: How many of them the rule dropped.
         parameters: Trained numbers.
@@ -156,7 +157,11 @@ def merit(tagger: Scored, held: HeldOut, seed: int) -> Merit:
     return Merit(
         name=tagger.name, **{name: _estimate(good[name]) for name in FIGURES},
         accuracy=_estimate(good["accuracy"]) if "accuracy" in good else None,
-        spread={name: float(one[:, 0].std(ddof=1)) for name, one in good.items()} if kept.sum() > 1 else {},
+        spread={
+            name: float(one[:, 0].std(ddof=1))
+            for name, one in good.items()
+            if kept.sum() > 1 and np.isfinite(one[:, 0]).all()
+        },
         models=len(kept), dropped=int((~kept).sum()), parameters=tagger.parameters,
         trained_per_s=tagger.trained_per_s, judged_per_s=tagger.judged_per_s,
     )  # fmt: skip

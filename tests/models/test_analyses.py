@@ -9,6 +9,7 @@ import pytest
 
 from models.analyses.recipe import FOLDER, load_analysis
 from models.analyses.study import Result, Table, Workplace, beyond, compatible, not_below
+from tests.conftest import jetgate
 from trigger.config import packaged
 from trigger.decision.efficiency import Estimate
 from trigger.errors import InputError
@@ -91,6 +92,20 @@ def test_large_recipes_are_the_same_study(name):
     large = load_analysis(f"{name}_large")
     assert large.study.kind == name
     assert large.name == f"{name}_large"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", NAMES)
+def test_large_recipes_take_a_few_steps_on_jax(name, tmp_path):
+    """Without a GPU: the networks of the large recipe, as large as they are, on jets that no simulation made."""
+    pytest.importorskip("jax", reason="JAX is not installed; 'make bench' installs it")
+    overrides = [part for one in TINY[name] for part in ("--set", one)]
+    result = jetgate("analyse", f"{name}_large", *overrides, "--set", "study.fitting.epochs=1", "--json", folder=tmp_path,
+                     env={"KERAS_BACKEND": "jax"}, timeout=900)  # fmt: skip
+    assert result.returncode == 3, result.stderr[-3000:]
+    found = json.loads(result.stdout)
+    assert found["study"] == name
+    assert all(np.isfinite(one["auc"]["value"]) for one in found["taggers"].values())
 
 
 def test_effects_are_judged_by_their_uncertainty():
