@@ -81,7 +81,8 @@ def parse(text: str, kind: type[SettingsT], name: str, overrides: Sequence[str] 
         # Through JSON, because strict mode then still takes a list for a tuple and a name for an enumeration.
         checked = kind.model_validate_json(json.dumps(content))
     except ValidationError as error:
-        found = error.errors()
+        # A default that depends on a wrong key is no fault of its own.
+        found = [one for one in error.errors() if one["type"] != "default_factory_not_called"]
         # Of a list whose items are wrong pydantic says too that it is short of items.
         inner = {fault["loc"][:length] for fault in found for length in range(len(fault["loc"]))}
         faults += [_sentence(kind, one) for one in found if not (one["type"] == "too_short" and one["loc"] in inner)]

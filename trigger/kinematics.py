@@ -37,3 +37,9 @@ def from_pt_eta_phi_mass(pt: Any, eta: Any, phi: Any, mass: Any) -> tuple[Any, A
     """`(px, py, pz, E)` of four-vectors, numpy or awkward."""
     px, py, pz = pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)
     return px, py, pz, np.sqrt(px**2 + py**2 + pz**2 + mass**2)
+
+
+def from_pt_rapidity_phi_mass(pt: Any, rapidity: Any, phi: Any, mass: Any) -> tuple[Any, Any, Any, Any]:
+    """`(px, py, pz, E)` of four-vectors of a rapidity, not a pseudorapidity, numpy or awkward."""
+    transverse_mass = np.sqrt(pt**2 + mass**2)
+    return pt * np.cos(phi), pt * np.sin(phi), transverse_mass * np.sinh(rapidity), transverse_mass * np.cosh(rapidity)

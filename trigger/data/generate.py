@@ -729,14 +729,36 @@ def measured_jets(
     Returns:
         The jets, and an awkward array `jets * var * record` with the fields `CONSTITUENT_FIELDS` and those of `tracked`.
     """
+    return particle_jets(seen, events, data.radius, min_pt_gev, data.tracked(seen, generator))
+
+
+def particle_jets(
+    seen: Particles,
+    events: int,
+    radius: float,
+    min_pt_gev: float,
+    tracked: dict[str, NDArray[np.float64]] | None = None,
+) -> tuple[Clustered, Any]:
+    """Anti-kt jets of particles, of any pseudorapidity, and the constituents of each.
+
+    Args:
+        seen: The particles.
+        events: Number of events.
+        radius: Radius parameter of the jets.
+        min_pt_gev: Softer jets are dropped.
+        tracked: Further fields of the particles.
+
+    Returns:
+        The jets, and an awkward array `jets * var * record` with the fields `CONSTITUENT_FIELDS` and those of `tracked`.
+    """
     import awkward as ak
 
     columns: dict[str, NDArray[Any]] = {
         "px": seen.px, "py": seen.py, "pz": seen.pz, "E": seen.energy, "charge": seen.charge, "pdg_id": seen.kind,
-        "vertex": seen.vertex, **data.tracked(seen, generator),
+        "vertex": seen.vertex, **(tracked or {}),
     }  # fmt: skip
     counts = np.bincount(seen.event, minlength=events)
-    jets = cluster(ak.unflatten(ak.zip(columns), counts), data.radius, min_pt_gev)
+    jets = cluster(ak.unflatten(ak.zip(columns), counts), radius, min_pt_gev)
     places = jets.constituents + np.concatenate([[0], np.cumsum(counts)])[jets.event]
     flat = ak.flatten(places)
     return jets, ak.unflatten(ak.zip({name: column[flat] for name, column in columns.items()}), ak.num(places))

@@ -41,13 +41,13 @@ from pydantic import AfterValidator, Field, field_validator
 from trigger.data.detector import Particles, PresetName
 from trigger.data.generate import Process, Record, SimulatedJets, hard_partons
 from trigger.data.jets import Distinct, PtWindow
+from trigger.data.particle_codes import NEUTRINOS
 from trigger.inputs.clustering import Clustered, cluster
 from trigger.kinematics import delta_phi, pseudorapidity, transverse_momentum
 
 Level1JetClass = Literal["light", "gluon", "b", "tau"]
 HADRON_MIN_PT_GEV = 5.0
 PARTICLE_JET_MIN_PT_GEV = 10.0
-NEUTRINOS = (12, 14, 16)
 TAU, TAU_NEUTRINO = 15, 16
 
 

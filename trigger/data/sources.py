@@ -9,21 +9,27 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from trigger.data.generate import Progress, PythiaData, SimulatedJets, generate, read_generated, sample_digest
+from trigger.data.hepmc import HepMcJets, read_hepmc
+from trigger.data.hepmc import input_files as hepmc_files
 from trigger.data.jets import JetDataset
 from trigger.data.level1_jets import Level1JetData
 from trigger.data.offline_jets import OfflineJets
+from trigger.data.public import PublicJets, read_public
+from trigger.data.public import input_files as public_files
 from trigger.data.rootfile import RootData, input_files, read_jets
 from trigger.data.toy import ToyData, toy_jets
 from trigger.digest import file_digest
 
-JetSource = Annotated[PythiaData | OfflineJets | Level1JetData | RootData | ToyData, Field(discriminator="kind")]
+JetSource = Annotated[
+    PythiaData | OfflineJets | Level1JetData | RootData | PublicJets | HepMcJets | ToyData, Field(discriminator="kind")
+]
 """Of a recipe: any kind of data that jets can be had from."""
 
 
 def jets_of(
     source: JetSource, seed: int, folder: Path, workers: int = 1, progress: Progress | None = None
 ) -> Iterator[JetDataset]:
-    """The jets of a source, block by block.
+    """The jets of a source, block by block; the weights of `RootData` are those before `flatten_pt` (`final_weights`).
 
     Args:
         source: Where they come from.
@@ -40,6 +46,10 @@ def jets_of(
             yield from read_generated(generate(source, seed, folder, workers=workers, progress=progress))
         case RootData():
             yield from read_jets(source)
+        case PublicJets():
+            yield from read_public(source)
+        case HepMcJets():
+            yield from read_hepmc(source, seed, workers)
         case ToyData():
             yield from toy_jets(source, seed)
 
@@ -55,6 +65,10 @@ def content_of(source: JetSource, seed: int) -> Any:
             return sample_digest(source, seed)
         case RootData():
             return digests_of(path for _, group in input_files(source) for path in group)
+        case PublicJets():
+            return digests_of(public_files(source))
+        case HepMcJets():
+            return digests_of(path for _, group in hepmc_files(source) for path in group)
         case ToyData():
             return []
 
