@@ -1,6 +1,6 @@
 """How well offline taggers do, over several seeds.
 
-A tagger is trained with several seeds. Trainings that failed are left out by a stated rule (arXiv:1702.00748, section 5.1): mean
+A tagger is trained with several seeds. Trainings that failed are left out by a stated rule (arXiv:1702.00748): mean
 and standard deviation are taken without the best and the worst models (five of thirty each, or as large a share of fewer), and
 a model more than three of these standard deviations from that mean is dropped (the standard deviation of the middle is small,
 so that of thirty models without a fault some three are dropped too). A figure is the mean over the kept models. Its

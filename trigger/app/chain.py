@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from firmware.emulation import EmulationResult
     from models.trained import TrainedModel
 
-STEP_FORMAT = 4
+STEP_FORMAT = 5
 """Part of every key; raised when a step gives something else for the same inputs."""
 
 

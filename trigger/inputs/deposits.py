@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from trigger.data.jets import MOMENTUM, JetDataset
 from trigger.errors import InputError
-from trigger.inputs.clustering import cluster
 from trigger.kinematics import azimuth, delta_phi, from_pt_eta_phi_mass, pseudorapidity, transverse_momentum
 
 Floats = NDArray[np.float64]
@@ -138,18 +137,14 @@ def subjets(deposits: Deposits, radius: float) -> tuple[Deposits, Indices]:
     References:
         kt: hep-ph/9305266. Subjets of radius 0.3: arXiv:1407.5675, arXiv:1511.05190.
     """
-    import awkward as ak
+    from trigger.inputs.subjets import inclusive_subjets  # compiled
 
-    momentum = from_pt_eta_phi_mass(deposits.et_gev, deposits.eta, deposits.phi, 0.0)
-    particles = ak.unflatten(ak.zip(dict(zip(MOMENTUM, momentum, strict=True))), deposits.counts)
-    found = cluster(particles, radius, 0.0, "kt")
-    first = np.cumsum(deposits.counts) - deposits.counts
-    place = ak.to_numpy(ak.flatten(found.constituents + first[found.event]))
-    member = np.empty(len(deposits.et_gev), dtype=np.int64)
-    member[place] = np.repeat(np.arange(len(found.event)), ak.to_numpy(ak.num(found.constituents)))
+    momentum = np.stack(from_pt_eta_phi_mass(deposits.et_gev, deposits.eta, deposits.phi, 0.0), axis=1)
+    found = inclusive_subjets(momentum, np.concatenate([[0], np.cumsum(deposits.counts)]), radius)
+    member, jet = found.member, found.jet
 
     et = np.bincount(member, deposits.et_gev)
-    order = np.lexsort((-et, found.event))
+    order = np.lexsort((-et, jet))
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     member = rank[member]
@@ -157,7 +152,7 @@ def subjets(deposits: Deposits, radius: float) -> tuple[Deposits, Indices]:
     whole = Deposits(
         deposits.et_gev[by_subjet], deposits.eta[by_subjet], deposits.phi[by_subjet], member[by_subjet], len(order)
     )
-    return Deposits(whole.total(), *centroid(whole), found.event[order], deposits.jets), member
+    return Deposits(whole.total(), *centroid(whole), jet[order], deposits.jets), member
 
 
 def trimmed(deposits: Deposits, parts: Deposits, member: Indices, fraction: float) -> tuple[Deposits, Deposits]:

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from trigger.config import Format, Settings
-from trigger.data.jets import MOMENTUM, FeatureDataset, JetDataset
+from trigger.data.jets import FeatureDataset, JetDataset
 from trigger.errors import InputError, nearest
 from trigger.inputs.contract import InputSpec, standardised
 from trigger.kinematics import invariant_mass
@@ -115,14 +115,12 @@ def jet_features(jets: JetDataset, names: tuple[str, ...] = tuple(JET_FEATURES),
 
 
 def _all_features(constituents: Any) -> dict[str, NDArray[np.float64]]:
-    import awkward as ak
-
     from trigger.inputs.correlators import correlators
     from trigger.inputs.grooming import mmdt, rapidity_azimuth
+    from trigger.inputs.trees import flat_momenta
 
-    counts = ak.to_numpy(ak.num(constituents)).astype(np.int64)
-    offsets = np.concatenate([[0], np.cumsum(counts)])
-    momentum = np.stack([ak.to_numpy(ak.flatten(constituents[name])) for name in MOMENTUM], axis=1).astype(np.float64)
+    momentum, offsets = flat_momenta(constituents)
+    counts = np.diff(offsets)
     energy = momentum[:, 3]
     z = energy / np.repeat(np.add.reduceat(energy, offsets[:-1]), counts)
     zlogz = np.add.reduceat(z * np.log(np.where(z > 0, z, 1.0)), offsets[:-1])
