@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,8 +61,12 @@ class TrainedModel:
         )
 
 
-def load_network(path: Path) -> keras.Model:
+def load_network(path: Path, register: Callable[[], None] = register_layers) -> keras.Model:
     """A `.keras` file; no code in it is run.
+
+    Args:
+        path: The file.
+        register: Makes Keras know the layers that are not its own.
 
     Raises:
         InputError: There is no such file, or it cannot be read.
@@ -70,7 +75,7 @@ def load_network(path: Path) -> keras.Model:
 
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    register_layers()
+    register()
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever the broken part raised

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from models.offline import layers
 from trigger.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,9 +47,5 @@ def dense_network(observables: int, hidden: tuple[int, ...], outputs: int, dropo
     import keras
 
     inputs = keras.Input((observables,), name="observables")
-    x = inputs
-    for number, width in enumerate(hidden):
-        x = keras.layers.Dense(width, activation="relu", name=f"dense_{number}")(x)
-        if dropout:
-            x = keras.layers.Dropout(dropout, name=f"dropout_{number}")(x)
-    return keras.Model({"observables": inputs}, keras.layers.Dense(outputs, dtype="float32", name="outputs")(x))
+    x = layers.dense(inputs, hidden, "dense", dropout)
+    return keras.Model({"observables": inputs}, layers.logits(x, outputs))

@@ -60,9 +60,9 @@ def plain(network, particles, features):
 )
 def test_training_against_a_plain_implementation(kind, particles, tmp_path):
     import keras
-    from models.offline.particle_net import ParticleNet, ParticleNetLite
 
     from models.offline.fitting import Fitting, Rows, cross_entropy, fit
+    from models.offline.particle_net import ParticleNet, ParticleNetLite
 
     network = {"particle_net": ParticleNet, "particle_net_lite": ParticleNetLite}[kind](kind=kind, particles=particles)
     generator = np.random.default_rng(1)

@@ -1,0 +1,159 @@
+"""Dense networks on what is known of a jet as a whole: multi-body N-subjettiness, and the pixels of its image.
+
+References:
+    arXiv:1704.08249, arXiv:1511.05190.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from models.offline import layers
+from models.offline.image_cnn import COMMUNITY_IMAGES, pictures
+from trigger.config import Settings
+from trigger.data.jets import MOMENTUM, JetDataset
+from trigger.inputs.images import JetImageInputs
+
+if TYPE_CHECKING:
+    import keras
+
+Nodes = tuple[Annotated[int, Field(gt=0)], ...]
+
+_BLOCK = 4096
+"""Jets that a thread takes at once."""
+
+
+class MultiBody(Settings):
+    """A dense network on the N-subjettiness of a jet, its mass and its pT.
+
+    The phase space of M bodies has `3 M - 4` dimensions, and as many N-subjettinesses span it: of N = 1 to M - 2 with each of
+    the exponents 0.5, 1 and 2, and of N = M - 1 with 1 and 2. Each input is brought to mean 0 and standard deviation 1 by a
+    batch normalisation without weights.
+
+    Attributes:
+        bodies: M.
+        radius: R0 of the jets.
+        axes: Where the axes are; see `trigger.inputs.nsubjettiness`.
+        minimise: Whether they are moved to a minimum nearby.
+        scale_gev: Mass and pT are divided by it.
+        momentum: Of the moving mean and variance of the normalisation.
+        hidden: Nodes of each dense layer, those of the community's comparison; 56 thousand weights with 6 bodies, where the
+            comparison states 57.
+        dropout: Share of their outputs that is dropped in training.
+
+    References:
+        Observables: arXiv:1704.08249. Network: arXiv:1807.04769, arXiv:1902.09914.
+    """
+
+    kind: Literal["multi_body"]
+    bodies: int = Field(default=6, ge=2, le=12)
+    radius: float = Field(default=0.8, gt=0)
+    axes: Literal["kt", "winner_take_all_kt"] = "winner_take_all_kt"
+    minimise: bool = False
+    scale_gev: float = Field(default=500.0, gt=0)
+    momentum: float = Field(default=0.9, gt=0, lt=1)
+    hidden: Nodes = (200, 200, 50, 50)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    def seen(self, jets: JetDataset, workers: int = 1) -> dict[str, NDArray[np.float32]]:
+        """`observables`: the N-subjettinesses, mass and pT, shape `(jets, 3 bodies - 2)`.
+
+        Args:
+            jets: Jets with constituents.
+            workers: Threads; the result does not depend on it.
+
+        Raises:
+            InputError: A jet has no transverse momentum.
+        """
+        blocks = [jets.constituents[start : start + _BLOCK] for start in range(0, len(jets), _BLOCK)]
+        with ThreadPoolExecutor(workers) as pool:
+            taus = np.concatenate(list(pool.map(self._taus, blocks)))
+        kinematics = jets.kinematics()
+        scaled = np.stack([kinematics["mass_gev"], kinematics["pt_gev"]], axis=1) / self.scale_gev
+        return {"observables": np.concatenate([taus, scaled], axis=1).astype(np.float32)}
+
+    def _taus(self, constituents: Any) -> NDArray[np.float64]:
+        import awkward as ak
+
+        from trigger.inputs.nsubjettiness import MULTI_BODY_BETAS, multi_body_names, nsubjettiness
+
+        momentum = np.stack([ak.to_numpy(ak.flatten(constituents[name])) for name in MOMENTUM], axis=1)
+        offsets = np.concatenate([[0], np.cumsum(ak.to_numpy(ak.num(constituents)))]).astype(np.int64)
+        found = nsubjettiness(
+            momentum.astype(np.float64), offsets, self.bodies - 1, MULTI_BODY_BETAS, self.axes, self.radius,
+            self.minimise,
+        )  # fmt: skip
+        return np.stack([found[name] for name in multi_body_names(self.bodies)], axis=1)
+
+    def build(self, shapes: Mapping[str, tuple[int, ...]], outputs: int) -> keras.Model:
+        """The network for `outputs` classes.
+
+        Args:
+            shapes: Shape of one jet of each input.
+            outputs: Number of logits.
+
+        Raises:
+            InputError: There are other inputs than `seen` has.
+        """
+        import keras
+
+        given = layers.start(shapes, ("observables",), self.kind)
+        standard = keras.layers.BatchNormalization(
+            momentum=self.momentum, center=False, scale=False, dtype="float32", name="standardised"
+        )
+        x = layers.dense(standard(given["observables"]), self.hidden, "dense", self.dropout)
+        return keras.Model(given, layers.logits(x, outputs), name=self.kind)
+
+
+class ImageDnn(Settings):
+    """A dense network on all pixels of a jet image.
+
+    Attributes:
+        images: How the images are made; see `ImageCnn`.
+        hidden: Nodes of each dense layer; those of the paper, whose first two have MaxOut in place of rectifiers.
+        dropout: Share of their outputs that is dropped in training.
+
+    References:
+        arXiv:1511.05190, section 3.
+    """
+
+    kind: Literal["image_dnn"]
+    images: JetImageInputs = COMMUNITY_IMAGES
+    hidden: Nodes = (256, 128, 64, 25)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    def seen(self, jets: JetDataset, workers: int = 1) -> dict[str, NDArray[np.float32]]:
+        """`image`, shape `(jets, rows, columns)`.
+
+        Args:
+            jets: Jets with constituents.
+            workers: Not used; see `ImageCnn`.
+
+        Raises:
+            InputError: See `trigger.inputs.images.JetImageInputs.images`.
+        """
+        del workers
+        return {"image": pictures(self.images, jets)}
+
+    def build(self, shapes: Mapping[str, tuple[int, ...]], outputs: int) -> keras.Model:
+        """The network for `outputs` classes.
+
+        Args:
+            shapes: Shape of one jet of each input.
+            outputs: Number of logits.
+
+        Raises:
+            InputError: There are other inputs than `seen` has.
+        """
+        import keras
+
+        given = layers.start(shapes, ("image",), self.kind)
+        x = keras.layers.Flatten(name="flatten")(given["image"])
+        x = layers.dense(x, self.hidden, "dense", self.dropout)
+        return keras.Model(given, layers.logits(x, outputs), name=self.kind)
