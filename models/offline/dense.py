@@ -17,7 +17,7 @@ from pydantic import Field
 from models.offline import layers
 from models.offline.image_cnn import COMMUNITY_IMAGES, pictures
 from trigger.config import Settings
-from trigger.data.jets import MOMENTUM, JetDataset
+from trigger.data.jets import JetDataset
 from trigger.inputs.images import JetImageInputs
 
 if TYPE_CHECKING:
@@ -79,16 +79,12 @@ class MultiBody(Settings):
         return {"observables": np.concatenate([taus, scaled], axis=1).astype(np.float32)}
 
     def _taus(self, constituents: Any) -> NDArray[np.float64]:
-        import awkward as ak
-
         from trigger.inputs.nsubjettiness import MULTI_BODY_BETAS, multi_body_names, nsubjettiness
+        from trigger.inputs.trees import flat_momenta
 
-        momentum = np.stack([ak.to_numpy(ak.flatten(constituents[name])) for name in MOMENTUM], axis=1)
-        offsets = np.concatenate([[0], np.cumsum(ak.to_numpy(ak.num(constituents)))]).astype(np.int64)
         found = nsubjettiness(
-            momentum.astype(np.float64), offsets, self.bodies - 1, MULTI_BODY_BETAS, self.axes, self.radius,
-            self.minimise,
-        )  # fmt: skip
+            *flat_momenta(constituents), self.bodies - 1, MULTI_BODY_BETAS, self.axes, self.radius, self.minimise
+        )
         return np.stack([found[name] for name in multi_body_names(self.bodies)], axis=1)
 
     def build(self, shapes: Mapping[str, tuple[int, ...]], outputs: int) -> keras.Model:
