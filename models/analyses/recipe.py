@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 
+from models.analyses.beyond_mass import BeyondMass
+from models.analyses.jet_images import JetImages
 from models.analyses.regression import Regression
 from trigger import config
 from trigger.config import Settings
 
 FOLDER = "recipes/analyses"
 
-Studies = Regression
+Studies = Annotated[BeyondMass | JetImages | Regression, Field(discriminator="kind")]
 
 
 class AnalysisRecipe(Settings):

@@ -56,8 +56,10 @@ def test_the_true_mass_of_what_was_seen_perfectly_is_the_measured_one(top_and_qc
 
 def test_whole_collisions_keep_every_jet(tmp_path):
     jets = made(
-        tmp_path, classes=("qcd", "wz"), jets_per_class=60, pt_gev=(250, 300), multiple_interactions=False, radius=1.0
-    )
+        tmp_path, classes=("qcd", "wz"), jets_per_class={"wz": 50, "qcd": 70}, pt_gev=(250, 300), radius=1.0,
+        multiple_interactions=False,
+    )  # fmt: skip
+    assert np.bincount(jets.labels).tolist() == [70, 50]
     mass = jets.kinematics()["mass_gev"]
     near = np.abs(mass - 85) < 15
     assert near[jets.labels == 1].mean() > 2 * near[jets.labels == 0].mean()
@@ -76,6 +78,8 @@ def test_vincia_is_another_shower(tmp_path):
         ("classes: [wz, Z]", "does not go with 'Z'"),
         ("vary_showers: true\nshower: vincia", "right would be shower: pythia"),
         ("shower: dire", "nearest"),
+        ("jets_per_class: {qcd: 10}", r"a number for each of \['qcd', 'top'\]"),
+        ("jets_per_class: {qcd: 10, top: 0}", "greater than 0"),
         ("pt_gev: [50, 60]", "100 GeV or above"),
     ],
 )

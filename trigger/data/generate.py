@@ -150,6 +150,11 @@ class SimulatedJets(Settings):
     pythia: tuple[str, ...] = ()
 
     @property
+    def wanted(self) -> NDArray[np.int64]:
+        """How many jets of each class, in their order."""
+        return np.full(len(self.classes), self.jets_per_class)
+
+    @property
     def processes(self) -> dict[str, Process]:
         """The kinds of collisions that its jets come from, by name."""
         raise NotImplementedError
@@ -369,8 +374,8 @@ def _run_chunks(
     progress: Progress | None,
 ) -> dict[str, list[Path]]:  # fmt: skip
     """Make chunks of each process, in order, until the first of them hold all jets that are needed."""
-    events = int(np.clip(data.jets_per_class // 4, 100, 1000))
-    total = data.jets_per_class * len(data.classes)
+    jets = data.wanted
+    events = int(np.clip(jets.max() // 4, 100, 1000))
     done: dict[str, dict[int, ChunkSummary]] = {name: {} for name in wanted}
     submitted = dict.fromkeys(wanted, 0)
     running: dict[Future[ChunkSummary], tuple[str, int]] = {}
@@ -380,7 +385,7 @@ def _run_chunks(
         classes = [data.classes.index(c) for c in data.processes[name].classes if c in data.classes]
         counts = np.zeros(len(data.classes), dtype=np.int64)
         for index in range(MAX_CHUNKS):
-            if (counts[classes] >= data.jets_per_class).all() or index not in done[name]:
+            if (counts[classes] >= jets[classes]).all() or index not in done[name]:
                 return index, counts[classes]
             counts += done[name][index].counts
         return MAX_CHUNKS, counts[classes]
@@ -388,17 +393,17 @@ def _run_chunks(
     def needed(name: str) -> int:
         """Chunks that this process will need in all, as far as can be told; exact once they are there."""
         length, counts = prefix(name)
-        if (counts >= data.jets_per_class).all():
+        classes = [data.classes.index(c) for c in data.processes[name].classes if c in data.classes]
+        if (counts >= jets[classes]).all():
             return length
         if length >= EMPTY_CHUNKS and (counts == 0).any():
-            classes = [c for c in data.processes[name].classes if c in data.classes]
-            empty = [c for c, count in zip(classes, counts, strict=True) if count == 0]
+            empty = [data.classes[c] for c, count in zip(classes, counts, strict=True) if count == 0]
             raise InputError(f"class {', '.join(map(repr, empty))} has no jets after {length * events} events of process "
                              f"{name!r}: look at pt_gev, max_abs_eta, radius and pythia")  # fmt: skip
         if length == MAX_CHUNKS:
             raise InputError(f"process {name!r} gave only {counts.min()} jets of a class in {length * events} events")
-        rate = counts.min() / length if length else 0.0
-        estimate = int(np.ceil(1.02 * data.jets_per_class / rate)) if rate > 0 else length + 4
+        rate = (counts / jets[classes]).min() / length if length else 0.0
+        estimate = int(np.ceil(1.02 / rate)) if rate > 0 else length + 4
         return min(max(estimate, length + 1), MAX_CHUNKS)
 
     while True:
@@ -420,7 +425,7 @@ def _run_chunks(
             done[name][index] = future.result()
         if progress is not None:
             sums = np.sum([s.counts for chunks in done.values() for s in chunks.values()], axis=0)
-            progress("jets", int(np.minimum(sums, data.jets_per_class).sum()), total)
+            progress("jets", int(np.minimum(sums, jets).sum()), int(jets.sum()))
     return {
         name: [folder / Chunk(data, name, index, 0, events, None).name for index in range(needed(name))]
         for name in wanted
@@ -891,7 +896,7 @@ def _pileup(
 def _join(data: SimulatedJets, seed: int, folder: Path, made: dict[str, list[Path]], target: Path) -> None:
     """Join chunks into the sample: the first jets of each class, with weights that flatten the pT spectrum."""
     labels, pts, keep, weights = [], [], [], []
-    missing = np.full(len(data.classes), data.jets_per_class)
+    missing = data.wanted
     processes: dict[str, dict[str, float]] = {}
     for process, paths in made.items():
         sums = processes.setdefault(process, {"events": 0, "sum_of_weights": 0.0, "cross_section_pb": 0.0})

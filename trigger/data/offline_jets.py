@@ -27,6 +27,7 @@ from trigger.data.level1_jets import direction, nearest_objects, particle_jets
 from trigger.inputs.clustering import Clustered
 from trigger.kinematics import invariant_mass, transverse_momentum
 
+JetCount = Annotated[int, Field(gt=0)]
 OfflineClass = Literal["quark", "gluon", "W", "Z", "top", "higgs", "qcd", "wz"]
 WHOLE = {"qcd": ("quark", "gluon"), "wz": ("W", "Z")}
 """Classes of whole collisions, and the matched classes of the same collisions."""
@@ -50,6 +51,7 @@ class OfflineJets(PythiaData):
         multiple_interactions: Whether the protons' other partons scatter too.
         vary_showers: Whether each jet has weights of the variations `trigger.data.generate.SHOWERS` (Pythia's own shower).
         ghosts_of_heavy_hadrons: Whether jets hold ghosts of their b and c hadrons.
+        jets_per_class: How many of each, or by the name of the class.
         learn: What a network may learn beside the class: the pT or the mass of the jet of all visible particles of the
             leading collision that is nearest, over what was measured; jets without one are left out.
     """
@@ -62,7 +64,7 @@ class OfflineJets(PythiaData):
     vary_showers: bool = False
     ghosts_of_heavy_hadrons: bool = False
     learn: Literal["pt", "mass"] | None = None
-    jets_per_class: int = Field(default=10_000, gt=0)
+    jets_per_class: JetCount | dict[OfflineClass, JetCount] = 10_000  # type: ignore[assignment]
 
     @model_validator(mode="after")
     def _exclusive(self) -> Self:
@@ -72,11 +74,22 @@ class OfflineJets(PythiaData):
                 raise ValueError(
                     f"classes: {whole!r} holds all jets of its collisions, so it does not go with {both[0]!r}"
                 )
+        if isinstance(self.jets_per_class, dict) and set(self.jets_per_class) != set(self.classes):
+            raise ValueError(
+                f"jets_per_class: a number for each of {list(self.classes)} would be right, found {list(self.jets_per_class)}"
+            )
         if self.vary_showers and self.shower != "pythia":
             raise ValueError(
                 "vary_showers: the weights are those of Pythia's own shower; right would be shower: pythia"
             )
         return self
+
+    @property
+    def wanted(self) -> NDArray[np.int64]:
+        """How many jets of each class, in their order."""
+        if isinstance(self.jets_per_class, dict):
+            return np.array([self.jets_per_class[name] for name in self.classes])
+        return super().wanted
 
     @property
     def processes(self) -> dict[str, Process]:
