@@ -8,15 +8,19 @@ from typing import Annotated
 from pydantic import Field
 
 from models.analyses.beyond_mass import BeyondMass
+from models.analyses.decorrelation import Decorrelation
 from models.analyses.jet_images import JetImages
 from models.analyses.regression import Regression
+from models.analyses.shower_uncertainty import ShowerUncertainty
 from models.analyses.top_tagging import TopTagging
 from trigger import config
 from trigger.config import Settings
 
 FOLDER = "recipes/analyses"
 
-Studies = Annotated[BeyondMass | JetImages | Regression | TopTagging, Field(discriminator="kind")]
+Studies = Annotated[
+    BeyondMass | Decorrelation | JetImages | Regression | ShowerUncertainty | TopTagging, Field(discriminator="kind")
+]
 
 
 class AnalysisRecipe(Settings):

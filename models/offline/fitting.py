@@ -50,6 +50,8 @@ class Fitting(Settings):
         schedule: The learning rate stays, halves after half of `patience` epochs without a better validation loss, or falls to
             0 over `epochs` as a cosine.
         patience: Epochs without a better validation loss after which training ends.
+        keep: The weights of the epoch of lowest validation loss, or, where no single loss tells a good epoch from a bad one as
+            with an adversary, those of the last; then no epoch is left out.
         precision: Of the computation; weights stay in float32, and so do outputs.
         distributed: Whether a step is spread over all devices of the machine by Keras's distribution interface (JAX).
     """
@@ -60,6 +62,7 @@ class Fitting(Settings):
     optimizer: Literal["adam", "adamw"] = "adam"
     schedule: Literal["constant", "plateau", "cosine"] = "plateau"
     patience: int = Field(default=5, gt=0)
+    keep: Literal["lowest", "last"] = "lowest"
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     distributed: bool = False
 
@@ -286,7 +289,7 @@ def _one_epoch(device: _OnDevice, state: _State, how: Fitting, seed: int) -> Non
         state.history[name].append(value)
     state.epoch += 1
     state.since_best += 1
-    if lowest < state.lowest:
+    if lowest < state.lowest or how.keep == "last":
         state.lowest, state.since_best = lowest, 0
         state.best = [_array(variable) for variable in device.model.variables]
 

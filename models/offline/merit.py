@@ -155,8 +155,8 @@ def merit(tagger: Scored, held: HeldOut, seed: int) -> Merit:
     figures, kept = _replicas(tagger, held, seed)
     good = {name: one[kept] for name, one in figures.items()}
     return Merit(
-        name=tagger.name, **{name: _estimate(good[name]) for name in FIGURES},
-        accuracy=_estimate(good["accuracy"]) if "accuracy" in good else None,
+        name=tagger.name, **{name: mean_over_models(good[name]) for name in FIGURES},
+        accuracy=mean_over_models(good["accuracy"]) if "accuracy" in good else None,
         spread={
             name: float(one[:, 0].std(ddof=1))
             for name, one in good.items()
@@ -178,10 +178,7 @@ def gain(of: Scored, over: Scored, held: HeldOut, seed: int, figure: str = "auc"
         figure: One of `FIGURES`.
     """
     first, second = (_kept_replicas(tagger, held, seed, figure) for tagger in (of, over))
-    difference = first.mean(axis=0) - second.mean(axis=0)
-    sample = np.std(difference[1:][np.isfinite(difference[1:])], ddof=1)
-    models = [one[:, 0].std(ddof=1) / np.sqrt(len(one)) if len(one) > 1 else 0.0 for one in (first, second)]
-    return Estimate(float(difference[0]), float(np.sqrt(sample**2 + models[0] ** 2 + models[1] ** 2)))
+    return mean_difference(first, second)
 
 
 def median_curve(tagger: Scored, held: HeldOut) -> tuple[Floats, Floats]:
@@ -227,7 +224,7 @@ def _accuracy(called: NDArray[np.bool_], held: HeldOut, sampled: Floats) -> Floa
     return accuracy
 
 
-def _estimate(rows: Floats) -> Estimate:
+def mean_over_models(rows: Floats) -> Estimate:
     """Mean over models of the sample's figure; rows are models, columns the sample and its replicas."""
     mean = rows.mean(axis=0)
     known = mean[1:][np.isfinite(mean[1:])]
@@ -235,3 +232,19 @@ def _estimate(rows: Floats) -> Estimate:
         return Estimate(float(mean[0]), float("nan"))
     models = rows[:, 0].std(ddof=1) / np.sqrt(len(rows)) if len(rows) > 1 else 0.0
     return Estimate(float(mean[0]), float(np.hypot(known.std(ddof=1), models)))
+
+
+def mean_difference(first: Floats, second: Floats) -> Estimate:
+    """Mean over models of one figure minus that of another; the replicas are the same, the models are others.
+
+    Args:
+        first: Of each model and replica, the sample itself first, shape `(models, 1 + replicas)`.
+        second: The same; the number of models may be another.
+    """
+    with np.errstate(invalid="ignore"):  # infinite where nothing passes
+        replicas = first.mean(axis=0) - second.mean(axis=0)
+    known = replicas[1:][np.isfinite(replicas[1:])]
+    if not np.isfinite(replicas[0]) or len(known) <= len(replicas) // 2:
+        return Estimate(float(replicas[0]), float("nan"))
+    models = sum(one[:, 0].var(ddof=1) / len(one) if len(one) > 1 else 0.0 for one in (first, second))
+    return Estimate(float(replicas[0]), float(np.sqrt(known.var(ddof=1) + models)))

@@ -16,12 +16,23 @@ from trigger.errors import InputError
 from trigger.verdict import Status
 
 TINY: dict[str, tuple[str, ...]] = {
+    "decorrelation": (
+        "study.jets={kind: toy, classes: [quark, W], jets_per_class: 150}",
+        "study.nuisances={other: {kind: toy, classes: [quark, W], jets_per_class: 120, pt_gev: [700, 1200]}}",
+        "study.mass_gev=[1, 1000]", "study.mass_bins=4", "study.adversary=[3]", "study.disco=[3]", "study.nuisance=[3]",
+        "study.fitting.epochs=2", "study.nuisance_fitting.epochs=2", "study.seeds=1",
+    ),
+    "shower_uncertainty": (
+        "study.default={kind: toy, classes: [quark, W], jets_per_class: 150}",
+        "study.showers={other: {kind: toy, classes: [quark, W], jets_per_class: 120, pt_gev: [700, 1200]}}",
+        "study.fitting.epochs=2", "study.seeds=1",
+    ),
     "regression": (
         "study.energy={kind: toy, classes: [W, quark], jets_per_class: 150, learn: true}",
         "study.mass={kind: toy, classes: [W, quark], jets_per_class: 150, learn: true}",
         "study.fitting.epochs=3",
     ),
-}
+}  # fmt: skip
 """Of each study what makes its packaged recipe a run of seconds on jets that no simulation made."""
 NAMES = sorted(name for name in packaged("models", FOLDER) if not name.endswith("_large"))
 

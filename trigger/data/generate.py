@@ -611,8 +611,10 @@ def seeded(lines: tuple[str, ...], seed: int) -> Any:
 def _started(lines: tuple[str, ...]) -> Any:
     import pythia8mc
 
-    fixed = ("Print:quiet = on", "Random:setSeed = on", "Random:seed = 1", "PhaseSpace:increaseMaximum = off",
-             "Stat:reset = on", "Stat:showProcessLevel = off", "Stat:showErrors = off")  # fmt: skip
+    # Vincia heeds the verbosity alone: without it a banner goes to standard output, which belongs to --json.
+    fixed = ("Print:quiet = on", "Print:verbosity = 0", "Random:setSeed = on", "Random:seed = 1",
+             "PhaseSpace:increaseMaximum = off", "Stat:reset = on", "Stat:showProcessLevel = off",
+             "Stat:showErrors = off")  # fmt: skip
     pythia = pythia8mc.Pythia("", False)
     for line in (*lines, *fixed):
         if not pythia.readString(line, False):
