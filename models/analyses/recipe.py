@@ -8,8 +8,10 @@ from typing import Annotated
 from pydantic import Field
 
 from models.analyses.beyond_mass import BeyondMass
+from models.analyses.classical_tagging import ClassicalTagging
 from models.analyses.decorrelation import Decorrelation
 from models.analyses.jet_images import JetImages
+from models.analyses.jet_trees import JetTrees
 from models.analyses.regression import Regression
 from models.analyses.shower_uncertainty import ShowerUncertainty
 from models.analyses.top_tagging import TopTagging
@@ -19,8 +21,10 @@ from trigger.config import Settings
 FOLDER = "recipes/analyses"
 
 Studies = Annotated[
-    BeyondMass | Decorrelation | JetImages | Regression | ShowerUncertainty | TopTagging, Field(discriminator="kind")
+    BeyondMass | ClassicalTagging | Decorrelation | JetImages | JetTrees | Regression | ShowerUncertainty | TopTagging,
+    Field(discriminator="kind"),
 ]
+"""Every study; one file of this folder each."""
 
 
 class AnalysisRecipe(Settings):

@@ -131,7 +131,7 @@ class Fitted:
 
 def fit(
     build: Callable[[], keras.Model], learn: Rows, validate: Rows, how: Fitting, loss: Loss, seed: int, folder: Path,
-    progress: EpochProgress | None = None,
+    progress: EpochProgress | None = None, steps: Steps | None = None,
 ) -> Fitted:  # fmt: skip
     """Train a network, go on with one that was being trained, or take the one that is there.
 
@@ -144,6 +144,8 @@ def fit(
         seed: Of the initial weights, the order of rows and everything else that is random.
         folder: Of this training alone: it holds the state after the last epoch, and the trained network at the end.
         progress: Told of every epoch.
+        steps: Compiled steps of other trainings that differ from this one in nothing but the seed; they are made if there are
+            none. The numbers are the same as without.
 
     Raises:
         InputError: The loss became NaN, what lies in the folder is of another network, or several devices were asked for
@@ -158,7 +160,11 @@ def fit(
         if (folder / FINISHED).is_file():
             return _finished(model, folder)
         state = _State(rate=how.learning_rate)
-        device = _OnDevice(model, learn, validate, how, loss)
+        if steps is None:
+            device = _OnDevice(model, learn, validate, how, loss)
+        else:
+            device = steps.device = steps.device or _OnDevice(build(), learn, validate, how, loss)
+            device.begin(model)
         if (folder / CHECKPOINT).is_file():
             state = _read(folder / CHECKPOINT, device.variables)
         while state.epoch < how.epochs and state.since_best < how.patience:
@@ -200,6 +206,17 @@ def inference_rate(model: keras.Model, inputs: Arrays, batch_size: int = 1024) -
     start = time.perf_counter()
     predict(model, some, batch_size)
     return len(next(iter(some.values()))) / (time.perf_counter() - start)
+
+
+@dataclass
+class Steps:
+    """Compiled steps, for several trainings of one network on the same rows: compiling takes seconds.
+
+    Attributes:
+        device: The network and the sample on the device; `None` until the first training.
+    """
+
+    device: _OnDevice | None = None
 
 
 @dataclass
@@ -245,6 +262,13 @@ class _OnDevice:
         if inner is not None:
             self.by_row.optimizer.build(model.trainable_variables)
         self.variables = [*model.variables, *self.by_row.optimizer.variables]
+        self.untrained = [_array(variable) for variable in self.by_row.optimizer.variables]
+
+    def begin(self, model: keras.Model) -> None:
+        """Take the values of another untrained network of the same kind, and an optimizer that has seen nothing."""
+        values = [*(_array(variable) for variable in model.variables), *self.untrained]
+        for variable, value in zip(self.variables, values, strict=True):
+            variable.assign(value)
 
     def train(self, order: NDArray[np.int64], rate: float) -> float:
         """One epoch over the rows in this order; mean loss."""

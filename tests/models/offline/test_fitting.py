@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.offline.fitting import CHECKPOINT, FINISHED, Fitting, Rows, cross_entropy, fit, mean_loss, predict
+from models.offline.fitting import CHECKPOINT, FINISHED, Fitting, Rows, Steps, cross_entropy, fit, mean_loss, predict
 from trigger.errors import InputError
 
 
@@ -68,6 +68,23 @@ def test_another_seed_gives_other_numbers(tmp_path):
     learn, validate = rows(500), rows(100, 2)
     one, two = (fit(build, learn, validate, HOW, cross_entropy, seed, tmp_path / str(seed)) for seed in (1, 2))
     assert one.history != two.history
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_steps_compiled_once_give_the_same_numbers(tmp_path, precision):
+    learn, validate = rows(500), rows(100, 2)
+    how = HOW.model_copy(update={"precision": precision})
+    steps, compiled = Steps(), []
+    for seed in (1, 2):
+        alone = fit(build, learn, validate, how, cross_entropy, seed, tmp_path / f"alone{seed}")
+        compiled.append(fit(build, learn, validate, how, cross_entropy, seed, tmp_path / f"{seed}", None, steps))
+        assert compiled[-1].history == alone.history
+        for one, other in zip(alone.model.variables, compiled[-1].model.variables, strict=True):
+            np.testing.assert_array_equal(one, other)
+    first = fit(build, learn, validate, how, cross_entropy, 1, tmp_path / "1")
+    outputs = [predict(one.model, validate.inputs) for one in (first, *compiled)]
+    np.testing.assert_array_equal(*outputs[:2], "the second training leaves the first network as it was")
+    assert (outputs[0] != outputs[2]).any()
 
 
 def test_the_kept_epoch_is_that_of_the_lowest_validation_loss(tmp_path):
