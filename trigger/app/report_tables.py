@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -145,6 +146,8 @@ def _cell(cell: Any) -> str:
     match cell:
         case None:
             return NOT_KNOWN
+        case Estimate() if not math.isfinite(cell.uncertainty):
+            return f"{cell.value:.4g}, uncertainty {NOT_KNOWN}"
         case Estimate():
             return f"{cell.value:.4g} ± {cell.uncertainty:.2g}"
         case int():
