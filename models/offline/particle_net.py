@@ -233,10 +233,15 @@ def _squared_distances(points: Any) -> Any:
 def _gathered(x: Any, index: Any) -> Any:
     """Rows of each jet: `(jets, slots, channels)` and `(jets, slots, neighbours)` to `(jets, slots, neighbours, channels)`.
 
-    Whole rows are taken out of one long table, which is several times quicker than taking along an axis.
+    On TensorFlow whole rows are taken out of one long table, which is several times quicker there than taking along an axis.
+    On JAX both are alike, and along the axis each device has the jets that it needs.
     """
+    import keras
     from keras import ops
 
     jets, slots, channels = ops.shape(x)
+    if keras.config.backend() == "jax":
+        rows = ops.take_along_axis(x, ops.reshape(index, (jets, -1, 1)), axis=1)
+        return ops.reshape(rows, (jets, slots, index.shape[2], channels))
     first = ops.arange(jets, dtype="int32") * slots
     return ops.take(ops.reshape(x, (-1, channels)), index + first[:, None, None], axis=0)
