@@ -322,7 +322,12 @@ def _requirements(taggers: dict[str, Scored], held: HeldOut, seed: int) -> list[
         return gain(taggers[one], taggers[other], held, seed)
 
     found = [
-        beyond("kt:over_mass_and_tau21", over("kt", CLASSICAL), 3, "AUC; of particles"),
+        beyond(
+            "kt:gated_over_mass_and_tau21",
+            over("kt gated", CLASSICAL),
+            3,
+            f"AUC; of particles; simple: {over('kt', CLASSICAL).value:+.4f} ± {over('kt', CLASSICAL).uncertainty:.4f}",
+        ),
         not_below("kt:gated_over_simple", over("kt gated", "kt"), 0, 3, "AUC"),
     ]
     if "random" in taggers:

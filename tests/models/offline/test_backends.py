@@ -44,6 +44,7 @@ for path in sorted(folder.glob("*.keras")):
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="compares the default backend with JAX")
 def test_jax_gives_the_same(tmp_path):
     pytest.importorskip("jax")
