@@ -229,11 +229,11 @@ def judged(
     )  # fmt: skip
 
 
-def beyond(name: str, found: Estimate, sigmas: float, note: str = "") -> Requirement:
+def beyond(name: str, found: Estimate, sigmas: float, note: str = "", *, required: bool = True) -> Requirement:
     """A requirement that an effect is larger than 0 by so many of its standard deviations."""
     limit = f"> {sigmas:g} standard deviations"
     good = found.uncertainty > 0 and found.value > sigmas * found.uncertainty
-    return _requirement(name, found, limit, good, note)
+    return _requirement(name, found, limit, good, note, required)
 
 
 def compatible(name: str, found: Estimate, with_: float, sigmas: float, note: str = "") -> Requirement:
@@ -250,11 +250,11 @@ def not_below(name: str, found: Estimate, than: float, sigmas: float, note: str 
     return _requirement(name, found, limit, good, note)
 
 
-def _requirement(name: str, found: Estimate, limit: str, good: bool, note: str) -> Requirement:
+def _requirement(name: str, found: Estimate, limit: str, good: bool, note: str, required: bool = True) -> Requirement:
     known = math.isfinite(found.value) and math.isfinite(found.uncertainty)
     status = Status.PASS if known and good else Status.FAIL
     return Requirement(
-        name=name, status=status, figure=found.value if known else None, limit=limit, required=True,
+        name=name, status=status, figure=found.value if known else None, limit=limit, required=required,
         uncertainty=found.uncertainty if known else None, note=note if known else f"the figure is not known; {note}".rstrip("; "),
     )  # fmt: skip
 

@@ -32,6 +32,11 @@ TOYS: dict[str, tuple[str, ...]] = {
         f"study.particles.learn={SOFT_PAIR}", f"study.particles.judge={SOFT_PAIR}", "study.towers=null", "study.events=null",
         "study.mass_gev=[0, 1000]",
     ),
+    "low_level": (
+        "study.images=null", "study.clustering.data.events=120", "study.clustering.data.hits=24",
+        "study.clustering.fitting.epochs=2", "study.tracking.data.graphs=60", "study.tracking.data.tracks=3",
+        "study.tracking.fitting.epochs=2",
+    ),
     "regression": (f"study.energy={WITH_TARGET}", f"study.mass={WITH_TARGET}"),
     "shower_uncertainty": (f"study.default={PAIR}", f"study.showers={ANOTHER_PAIR}"),
     "top_tagging": ("study.data={kind: toy, classes: [quark, top], jets_per_class: 150}", "study.pileup=null"),
@@ -43,6 +48,11 @@ SMALL: dict[str, tuple[str, ...]] = {
     "decorrelation": ("study.adversary=[3]", "study.disco=[3]", "study.nuisance=[3]"),
     "jet_images": (*FEW_PIXELS, "study.filter_sizes=[3]", "study.dense=[4]"),
     "jet_trees": ("study.orders=[kt]", "study.adjacencies=[]", "study.constituents=6"),
+    "low_level": (
+        "study.clustering.gravnet={kind: gravnet, blocks: 1, dense: [8], neighbours: 4, filters: 8, hidden: [8]}",
+        "study.clustering.garnet={kind: garnet, layers: 1, hidden: [8]}",
+        "study.tracking.network={kind: edge_network, hidden: 4, iterations: 1}",
+    ),
     "top_tagging": (
         "study.networks={topo_dnn: {kind: topo_dnn, particles: 8, hidden: [8]}, particle_flow: {kind: particle_flow, "
         "particles: 8, particle: [8], hidden: [8]}, particle_net_lite: {kind: particle_net_lite, particles: 8, neighbours: 3, "
