@@ -108,7 +108,7 @@ def test_every_command(folder, network, monkeypatch, capsys):
         captured = capsys.readouterr()
         # Six hundred toy jets and five epochs may well miss what is required: then the answer is no. Of these jets too few pass
         # for a background to be known.
-        allowed = {"run": (0, 1), "rates": (0, 1, 3)}
+        allowed = {"run": (0, 1), "rates": (0, 1, 3), "analyse": (0, 1)}
         assert status in allowed.get(arguments[0], (0,)), f"{line}\n{captured.out}\n{captured.err}"
 
 

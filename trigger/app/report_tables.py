@@ -146,6 +146,8 @@ def _cell(cell: Any) -> str:
     match cell:
         case None:
             return NOT_KNOWN
+        case Estimate() if not math.isfinite(cell.value):  # such as a rejection where no background passes
+            return NOT_KNOWN
         case Estimate() if not math.isfinite(cell.uncertainty):
             return f"{cell.value:.4g}, uncertainty {NOT_KNOWN}"
         case Estimate():
