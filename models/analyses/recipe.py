@@ -12,6 +12,7 @@ from models.analyses.classical_tagging import ClassicalTagging
 from models.analyses.decorrelation import Decorrelation
 from models.analyses.jet_images import JetImages
 from models.analyses.jet_trees import JetTrees
+from models.analyses.low_level import LowLevel
 from models.analyses.regression import Regression
 from models.analyses.shower_uncertainty import ShowerUncertainty
 from models.analyses.top_tagging import TopTagging
@@ -21,7 +22,15 @@ from trigger.config import Settings
 FOLDER = "recipes/analyses"
 
 Studies = Annotated[
-    BeyondMass | ClassicalTagging | Decorrelation | JetImages | JetTrees | Regression | ShowerUncertainty | TopTagging,
+    BeyondMass
+    | ClassicalTagging
+    | Decorrelation
+    | JetImages
+    | JetTrees
+    | LowLevel
+    | Regression
+    | ShowerUncertainty
+    | TopTagging,
     Field(discriminator="kind"),
 ]
 """Every study; one file of this folder each."""
