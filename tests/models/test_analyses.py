@@ -33,7 +33,7 @@ TOYS: dict[str, tuple[str, ...]] = {
         "study.mass_gev=[0, 1000]",
     ),
     "low_level": (
-        "study.images=null", "study.clustering.data.events=120", "study.clustering.data.hits=24",
+        "study.images=null", "study.clustering.data.events=120", "study.clustering.data.hits=48",
         "study.clustering.fitting.epochs=2", "study.tracking.data.graphs=60", "study.tracking.data.tracks=3",
         "study.tracking.fitting.epochs=2",
     ),
