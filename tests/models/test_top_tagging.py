@@ -226,7 +226,7 @@ def test_topo_dnn_with_pileup_and_on_as_many_jets_without(tmp_path):
 def test_figures_leave_out_what_is_infinite():
     ours = {"topo_dnn": Estimate(100.0, 5.0), "lola": Estimate(float("inf"), float("nan")), "mass": Estimate(20.0, 1.0)}
     axes = rejections(ours, {"topo_dnn": 295.0, "lola": 722.0}).axes[0]
-    assert [text.get_text() for text in axes.get_yticklabels()] == ["topo dnn", "lola", "mass"]
+    assert [text.get_text() for text in axes.texts][-3:] == ["topo dnn", "lola", "mass"]
     assert sorted(axes.lines[-1].get_xdata()) == [295.0, 722.0]
     sizes = {name: (100 * (k + 1), one) for k, (name, one) in enumerate(ours.items())}
     labels = [text.get_text() for text in rejection_and_size(sizes).axes[0].get_legend().get_texts()]

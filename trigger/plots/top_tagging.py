@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trigger.decision.efficiency import Estimate
 from trigger.plots.style import COLOURS, labelled_axes, styled
@@ -34,8 +35,14 @@ def rejections(ours: Mapping[str, Estimate], published: Mapping[str, float], sim
         axes.plot([one for one, _ in beside], [row for _, row in beside], "D", fillstyle="none", color=COLOURS[1],
                   label="published, other simulation")  # fmt: skip
         axes.set(xlabel="background rejection at 30 % signal efficiency", xscale="log", ylim=(-0.7, len(names) + 0.9))
-        axes.set_yticks(place, [name.replace("_", " ") for name in names], fontsize=14)
-        axes.minorticks_off()
+        low, high = axes.get_xlim()
+        axes.set(
+            xlim=(low * (low / high) ** 0.6, high), yticks=[]
+        )  # names inside: outside they would push the label away
+        for row, name in zip(place, names, strict=True):
+            axes.text(0.02, row, name.replace("_", " "), transform=axes.get_yaxis_transform(), va="center", fontsize=14)
+        axes.minorticks_on()
+        axes.tick_params(axis="y", which="both", length=0)
         axes.grid(axis="x", alpha=0.3)
         axes.legend(loc="upper left", ncols=2)
     return figure
@@ -58,5 +65,7 @@ def rejection_and_size(taggers: Mapping[str, tuple[int, Estimate]], simulated: b
     return figure
 
 
-def _errors(found: list[Estimate]) -> list[float]:
-    return [one.uncertainty if np.isfinite(one.uncertainty) else 0.0 for one in found]
+def _errors(found: list[Estimate]) -> NDArray[np.float64]:
+    """Standard deviations to below and above; on a logarithmic axis a bar may not end at 0."""
+    known = np.array([one.uncertainty if np.isfinite(one.uncertainty) else 0.0 for one in found])
+    return np.stack([np.minimum(known, 0.9 * np.array([one.value for one in found])), known])
