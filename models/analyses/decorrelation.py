@@ -36,7 +36,7 @@ from models.offline.flatness import (
     gain_at_equal_flatness,
     log_ratio,
 )
-from models.offline.merit import HeldOut, Scored, merit
+from models.offline.merit import HeldOut, Scored, mean_difference, merit
 from models.offline.observables import dense_network, standardised
 from models.offline.significance import EFFICIENCIES, Stability, stability
 from models.offline.tagging import Trial, cut, trial, trial_of
@@ -124,10 +124,10 @@ class Decorrelation(Study):
     features: tuple[str, ...] = tuple(JET_FEATURES)
     mass_seen: bool = True
     hidden: tuple[int, ...] = (64, 64, 64)
-    adversary_hidden: tuple[int, ...] = (64, 64)
+    adversary_hidden: tuple[int, ...] = (64,)
     adversary: Strengths = (1.0, 3.0, 10.0, 30.0)
     disco: Strengths = (1.0, 3.0, 10.0, 30.0)
-    disco_batch: int = Field(default=1024, gt=1)
+    disco_batch: int = Field(default=512, gt=1)
     nuisances: dict[str, JetSource] = Field(default_factory=dict)
     nuisance: Strengths = (1.0, 10.0, 100.0)
     nuisance_fitting: Fitting = Fitting(keep="last", schedule="cosine")
@@ -329,15 +329,11 @@ def _requirements(found: Sculpting) -> list[Requirement]:
 
 
 def _nuisance_requirements(name: str, found: list[Stability]) -> list[Requirement]:
+    """That the strongest adversary makes the background move less, which is not required."""
     mixture, strongest = found[1], found[-1]
-    less = Estimate(
-        mixture.shift.value - strongest.shift.value,
-        float(np.hypot(mixture.shift.uncertainty, strongest.shift.uncertainty)),
-    )
-    return [
-        beyond(f"{name}:pivot", less, 3, "by how much ln of the background efficiencies' ratio falls with the strongest "
-               f"adversary, from {mixture.shift.value:.3f}", required=False),
-    ]  # fmt: skip
+    less = mean_difference(mixture.shifts, strongest.shifts)
+    note = f"fall of |ln of the background efficiencies' ratio| with the strongest adversary, from {mixture.shift.value:.3f}"
+    return [beyond(f"{name}:pivot", less, 3, note, required=False)]
 
 
 def _mass_table(found: Sculpting, held: HeldOut, seed: int) -> Table:
@@ -352,10 +348,12 @@ def _mass_table(found: Sculpting, held: HeldOut, seed: int) -> Table:
 
 
 def _nuisance_table(name: str, found: list[Stability], areas: list[list[Estimate]]) -> Table:
-    columns = (
-        "tagger", "AUC, nominal", f"AUC, {name}", "|ln of background efficiencies' ratio| at 50 %", "largest AMS"
-    )  # fmt: skip
-    rows = [(one.name, at, other, one.shift, one.best) for one, (at, other) in zip(found, areas, strict=True)]
+    columns = ("tagger", "AUC, nominal", f"AUC, {name}", "|ln of background efficiencies' ratio| at 80 %", "largest AMS",
+               "AMS - that at strength 0")  # fmt: skip
+    rows = [
+        (one.name, at, other, one.shift, one.largest, mean_difference(one.best, found[1].best))
+        for one, (at, other) in zip(found, areas, strict=True)
+    ]
     return Table(f"nuisance {name}", columns, tuple(rows))
 
 

@@ -33,7 +33,7 @@ from models.offline.merit import (
 )
 from models.offline.tagging import Trial, train_tagger, trial_of
 from trigger.data.generate import SHOWERS
-from trigger.data.jets import Origin, Split, concatenate_jets
+from trigger.data.jets import Origin, Split, concatenate_jets, split_by_event
 from trigger.data.sources import JetSource, content_of, jets_of
 from trigger.decision.efficiency import Estimate, auc_and_rejections, bootstrap
 from trigger.errors import InputError
@@ -48,6 +48,8 @@ NOT_AT_HAND = ("Herwig", "Sherpa")
 """Showers of the paper that no packaged simulation has; a user gives their events."""
 EFFICIENCIES = tuple(float(one) for one in np.linspace(0.1, 0.9, 17))
 MIDDLE = EFFICIENCIES.index(0.5)
+VALIDATION, TEST = 0.1, 0.4
+"""Shares of events: a difference of two simulations takes many held-out jets to be seen."""
 ENSEMBLES = 2000
 """Of figures without any difference, that say how wide an envelope chance makes."""
 
@@ -178,6 +180,7 @@ class ShowerUncertainty(Study):
         jets = concatenate_jets(list(jets_of(source, place.seed, place.samples, place.workers, place.progress)))
         seen = self.network.seen(jets, place.workers)
         whole = trial_of(jets, self.signal, place.seed)
+        whole = replace(whole, splits=split_by_event(jets.events, place.seed, VALIDATION, TEST))
         return jets.origin, Simulation(name, whole, seen, jets.class_names, jets.labels, jets.variations)
 
     def _train(
@@ -196,7 +199,7 @@ class ShowerUncertainty(Study):
             For each how well its own does on its held-out jets, and gain in AUC and in ln of the rejection at 50 % over the
             default's.
         """
-        fewest = min(_learnt(one.trial, signal).sum() for one in simulations for signal in (True, False))
+        fewest = {signal: int(min(_learnt(one.trial, signal).sum() for one in simulations)) for signal in (True, False)}
         own: dict[str, Scored] = {}
         models: list[keras.Model] = []
         for one in simulations:
@@ -256,11 +259,11 @@ def _learnt(trial: Trial, signal: bool) -> NDArray[np.bool_]:
     return chosen
 
 
-def _only(trial: Trial, fewest: int) -> Trial:
-    """The trial with so many jets of signal and of background to learn from, the first ones."""
+def _only(trial: Trial, fewest: dict[bool, int]) -> Trial:
+    """The trial with so many jets of signal, and of background, to learn from, the first ones."""
     kept = np.zeros(len(trial.is_signal), dtype=bool)
-    for signal in (True, False):
-        kept[np.flatnonzero(_learnt(trial, signal))[:fewest]] = True
+    for signal, number in fewest.items():
+        kept[np.flatnonzero(_learnt(trial, signal))[:number]] = True
     return replace(trial, splits={**trial.splits, Split.TRAIN: kept})
 
 

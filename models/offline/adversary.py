@@ -5,8 +5,8 @@ strength. So one loss, the sum of both networks' cross-entropies, lets the adver
 
     tagger: L_tagger - strength * L_adversary,    adversary: L_adversary.
 
-The adversary says in which of some categories the protected number is, from the tagger's logit and its probability. Only
-background counts for it.
+The adversary says in which of some categories the protected number is, from the tagger's logit, which it sees as a row of
+soft steps: so it learns from the first batches on, and is not left behind by the tagger. Only background counts for it.
 
 References:
     Objective, adversary on the tagger's output, background alone: arXiv:1611.01046, eq. 16, section 5.2. Against the mass of
@@ -24,7 +24,8 @@ from models.offline.fitting import Loss
 if TYPE_CHECKING:
     import keras
 
-_LOGIT_SCALE = 4.0
+_STEPS, _REACH, _SLOPE = 13, 6.0, 2.0
+"""Of the soft steps: their number, where the first and the last are, and how steep they are."""
 
 
 @cache
@@ -51,6 +52,21 @@ def gradient_reversal() -> Any:
     return GradientReversal
 
 
+@cache
+def soft_steps() -> Any:
+    """The class of a layer: one number `(rows, 1)` as a row of sigmoids, each about a place of its own."""
+    import keras
+    from keras import ops
+
+    @keras.saving.register_keras_serializable(package="jetgate")
+    class SoftSteps(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, x: Any) -> Any:
+            places = ops.linspace(-_REACH, _REACH, _STEPS, dtype=x.dtype)
+            return ops.sigmoid(_SLOPE * (x - places))
+
+    return SoftSteps
+
+
 def with_adversary(tagger: keras.Model, hidden: tuple[int, ...], categories: int, strength: float) -> keras.Model:
     """The tagger and its adversary as one network.
 
@@ -64,11 +80,10 @@ def with_adversary(tagger: keras.Model, hidden: tuple[int, ...], categories: int
         A network of the same inputs; its outputs are the tagger's logit, then the adversary's logits.
     """
     import keras
-    from keras import ops
 
     logit = tagger.outputs[0]
     seen = gradient_reversal()(strength, dtype="float32", name="reversal")(logit)
-    x = keras.layers.Concatenate(name="answer")([ops.tanh(seen / _LOGIT_SCALE), ops.sigmoid(seen)])
+    x = soft_steps()(dtype="float32", name="steps")(seen)
     for number, width in enumerate(hidden):
         x = keras.layers.Dense(width, activation="relu", name=f"adversary_{number}")(x)
     told = keras.layers.Dense(categories, dtype="float32", name="adversary_logits")(x)

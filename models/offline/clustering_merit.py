@@ -128,6 +128,39 @@ def nearest_axis(x: Floats, y: Floats, axes: Floats) -> Floats:
     return np.stack([~second, second], axis=-1).astype(np.float64)
 
 
+def two_means(energy: Floats, x: Floats, y: Floats, rounds: int = 20) -> Floats:
+    """Shares of a simple clustering that is told nothing: the two means of the hits in x and y, weighed by energy.
+
+    It begins with the most energetic hit, and with the hit of the greatest energy times squared distance from it. Then each
+    hit belongs to the nearest centre, and a centre moves to the mean of its hits, in turns.
+
+    Args:
+        energy: Energy of each hit, 0 for padding, shape `(events, hits)`.
+        x: Of each hit, likewise.
+        y: Likewise.
+        rounds: How many turns.
+
+    Returns:
+        Shape `(events, hits, 2)`, 0 and 1.
+
+    References:
+        Lloyd's algorithm, doi:10.1109/TIT.1982.1056489.
+    """
+    place = np.stack([x, y], axis=-1).astype(np.float64)
+    row = np.arange(len(energy))
+    first = place[row, energy.argmax(axis=1)]
+    distance = ((place - first[:, None]) ** 2).sum(axis=2)
+    centres = np.stack([first, place[row, (energy * distance).argmax(axis=1)]], axis=1)
+    shares = nearest_axis(x, y, centres)
+    for _ in range(rounds):
+        weight = energy[..., None] * shares
+        total = weight.sum(axis=1)[..., None]
+        means = np.einsum("ehk,ehc->ekc", weight, place) / np.where(total > 0, total, 1.0)
+        centres = np.where(total > 0, means, centres)
+        shares = nearest_axis(x, y, centres)
+    return shares
+
+
 def _check(energy: Floats, predicted: Floats, truth: Floats) -> None:
     if predicted.shape != truth.shape or truth.shape != (*energy.shape, 2):
         raise InputError(

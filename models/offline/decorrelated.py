@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.offline.fitting import Fitting, Loss, Rows, fit, inference_rate, predict
+from models.offline.fitting import Fitting, Loss, Rows, Steps, fit, inference_rate, predict
 from models.offline.merit import Scored
 from models.offline.tagging import Progress, Trial
 from trigger.data.jets import Split
@@ -78,7 +78,7 @@ def train_decorrelated(
     used = lesson.trial.weights if weights is None else weights
     learn, validate = lesson.rows(Split.TRAIN, used), lesson.rows(Split.VALIDATION, used)
     test = {"observables": lesson.observables[lesson.trial.splits[Split.TEST]]}
-    scores, speeds = [], []
+    scores, speeds, steps = [], [], Steps()
     for number in range(seeds):
 
         def told(epoch: int, epochs: int, number: int = number) -> None:
@@ -86,7 +86,7 @@ def train_decorrelated(
                 progress(f"epochs of {name}, model {number + 1} of {seeds}", epoch, epochs)
 
         home = folder / f"{name.replace(' ', '_')}-{number}"
-        fitted = fit(build, learn, validate, how, loss, seed + number, home, told)
+        fitted = fit(build, learn, validate, how, loss, seed + number, home, told, steps)
         scores.append(predict(fitted.model, test)[:, 0])
         if fitted.rows_per_s is not None:
             speeds.append(fitted.rows_per_s)

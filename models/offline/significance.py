@@ -21,6 +21,8 @@ SIGNAL_EVENTS, BACKGROUND_EVENTS = 100.0, 1000.0
 """Before any threshold, as in arXiv:1611.01046, section 5.2."""
 EFFICIENCIES = np.linspace(0.02, 1.0, 50)
 """Of the signal at the nominal value of the nuisance, at which thresholds are put."""
+SHIFT_EFFICIENCY = 0.8
+"""Of the signal, at which the background is compared; at 50 % a good tagger leaves too little of it."""
 FEWEST = 10.0
 """Background jets (effective number) that pass a threshold at either value of the nuisance; with fewer it is not looked at."""
 
@@ -58,16 +60,27 @@ class Stability:
         name: Of the tagger.
         significance: AMS by threshold, NaN where too few jets pass, shape `(EFFICIENCIES,)`.
         uncertainty: Its standard deviation, of the same shape.
-        best: AMS at the best threshold, which is chosen on the sample itself.
-        shift: ln(background efficiency at the other value of the nuisance / at the nominal one), its absolute value, at 50 %
-            nominal signal efficiency.
+        best: AMS at the best threshold, which is chosen on the sample itself, of each model and replica, shape
+            `(models, 1 + replicas)`; NaN where too few jets pass everywhere.
+        shifts: Absolute value of ln(background efficiency at the other value of the nuisance / at the nominal one) at 80 %
+            nominal signal efficiency, of the same shape.
     """
 
     name: str
     significance: Floats
     uncertainty: Floats
-    best: Estimate
-    shift: Estimate
+    best: Floats
+    shifts: Floats
+
+    @property
+    def largest(self) -> Estimate:
+        """AMS at the best threshold."""
+        return mean_over_models(self.best)
+
+    @property
+    def shift(self) -> Estimate:
+        """How far the nuisance moves the background."""
+        return mean_over_models(self.shifts)
 
 
 def stability(
@@ -89,7 +102,7 @@ def stability(
     """
     sampled = bootstrap(events, weights, seed, REPLICAS)
     kinds = (is_signal & is_nominal, ~is_signal & is_nominal, ~is_signal & ~is_nominal)
-    middle = int(np.argmin(np.abs(EFFICIENCIES - 0.5)))
+    shown = int(np.argmin(np.abs(EFFICIENCIES - SHIFT_EFFICIENCY)))
     significances, shifts = [], []
     for scores in tagger.scores:
         thresholds = _thresholds(scores[kinds[0]], weights[kinds[0]])
@@ -101,14 +114,14 @@ def stability(
         few = np.minimum(*(_effective(scores[kind], weights[kind], thresholds) for kind in kinds[1:])) < FEWEST
         significances.append(np.where(few[:, None], np.nan, found))
         with np.errstate(divide="ignore", invalid="ignore"):
-            shifts.append(np.abs(np.log(other[middle] / background[middle])))
-    by_threshold = [mean_over_models(one) for one in np.stack(significances, axis=1)]
+            shifts.append(np.abs(np.log(other[shown] / background[shown])))
+    each = np.stack(significances, axis=1)
+    by_threshold = [mean_over_models(one) for one in each]
     values, uncertainties = (
         np.array([getattr(one, name) for one in by_threshold]) for name in ("value", "uncertainty")
     )
-    unknown = np.isnan(values).all()
-    best = Estimate(float("nan"), float("nan")) if unknown else by_threshold[int(np.nanargmax(values))]
-    return Stability(tagger.name, values, uncertainties, best, mean_over_models(np.stack(shifts)))
+    best = each[0 if np.isnan(values).all() else int(np.nanargmax(values))]
+    return Stability(tagger.name, values, uncertainties, best, np.stack(shifts))
 
 
 def _thresholds(scores: Floats, weights: Floats) -> Floats:

@@ -96,9 +96,9 @@ def test_requirements_on_weights(simulation):
 
 
 def test_each_simulation_learns_from_as_many_jets(simulation):
-    few = _only(simulation.trial, 20)
-    for signal in (True, False):
-        assert (few.splits[Split.TRAIN] & (few.is_signal == signal)).sum() == 20
+    few = _only(simulation.trial, {True: 20, False: 30})
+    for signal, number in ((True, 20), (False, 30)):
+        assert (few.splits[Split.TRAIN] & (few.is_signal == signal)).sum() == number
     assert not (few.splits[Split.TRAIN] & ~simulation.trial.splits[Split.TRAIN]).any()
     np.testing.assert_array_equal(few.splits[Split.TEST], simulation.trial.splits[Split.TEST])
 

@@ -33,7 +33,7 @@ class Stable(Protocol):
         """Of the significance."""
 
     @property
-    def best(self) -> Estimate:
+    def largest(self) -> Estimate:
         """Significance at the best threshold."""
 
 
@@ -49,6 +49,7 @@ def tradeoff(
     """
     with styled():
         figure, axes = labelled_axes(simulated)
+        rejections = [pair[1].value for points in methods.values() for pair in points if np.isfinite(pair[1].value)]
         for number, (name, points) in enumerate(methods.items()):
             flatness, rejection = ([pair[part] for pair in points] for part in (0, 1))
             axes.errorbar(
@@ -57,8 +58,10 @@ def tradeoff(
             )  # fmt: skip
         reach = axes.get_xlim(), axes.get_ylim()
         axes.plot(*limit, ":", color="grey", label="limit of the sample")
-        axes.set(xlabel="1/JSD", ylabel="background rejection at 50 %", xscale="log", yscale="log", ylim=(1, None))
-        axes.set_xlim(1, max(reach[0][1], 10))
+        axes.set(xlabel="1/JSD", ylabel="background rejection at 50 %", xscale="log", yscale="log")
+        axes.set(
+            xlim=(1, max(reach[0][1], 10)), ylim=(max(min(rejections, default=2) / 2, 1), max(2 * reach[1][1], 10))
+        )
         axes.legend(fontsize=13)
         axes.grid(alpha=0.3, which="both")
     return figure
@@ -110,7 +113,7 @@ def pivots(
         alone.remove()
         figure.set_size_inches(17, 7.5)
         left, right = figure.subplots(1, 2)
-        label(left, simulated)
+        label(left, simulated, fontsize=16)
         names = [one.name.partition(", ")[2] for one in found]
         for part, name in enumerate(("nominal", nuisance)):
             column = [pair[part] for pair in areas]
@@ -119,7 +122,7 @@ def pivots(
                 color=COLOURS[part], label=f"AUC on {name}",
             )  # fmt: skip
         best = left.twinx()
-        largest = [one.best for one in found]
+        largest = [one.largest for one in found]
         best.errorbar(np.arange(len(names)) + 0.2, [one.value for one in largest], _bars(largest), fmt="s--", capsize=3,
                       color=COLOURS[2], label="largest AMS")  # fmt: skip
         best.set_ylabel("largest AMS")

@@ -6,7 +6,14 @@ import keras
 import numpy as np
 import pytest
 
-from models.offline.clustering_merit import best_order, fraction_errors, nearest_axis, responses, summarise
+from models.offline.clustering_merit import (
+    best_order,
+    fraction_errors,
+    nearest_axis,
+    responses,
+    summarise,
+    two_means,
+)
 from models.offline.gravnet import fraction_loss
 from trigger.data.showers import ShowerData, make_showers
 from trigger.errors import InputError
@@ -60,6 +67,33 @@ def test_the_nearest_axis_by_a_loop(events):
         for e in (far, events)
     ]
     assert widths[0] < 0.02 < widths[1]
+
+
+def test_two_means_find_two_heaps():
+    generator = np.random.default_rng(4)
+    x = np.concatenate(
+        [generator.normal(-5, 1, (20, 30)), generator.normal(5, 1, (20, 30)), np.zeros((20, 10))], axis=1
+    )
+    y = generator.normal(0, 1, x.shape)
+    energy = generator.exponential(1, x.shape) * (np.arange(70) < 60)
+    found = two_means(energy, x, y)
+    truth = np.stack([np.arange(70) < 30, (np.arange(70) >= 30) & (np.arange(70) < 60)], axis=1)
+    truth = np.repeat(truth[None].astype(float), 20, axis=0)
+    ordered = best_order(energy, found, truth)
+    np.testing.assert_array_equal(ordered[:, :60], truth[:, :60])
+
+
+def test_two_means_are_where_scikit_learn_has_them(events):
+    from sklearn.cluster import KMeans
+
+    found = two_means(events.energy_gev, events.x_cm, events.y_cm, 100)
+    for event in range(12):
+        place = np.stack([events.x_cm[event], events.y_cm[event]], axis=1).astype(float)
+        weight = events.energy_gev[event].astype(float)
+        start = np.stack([np.average(place, axis=0, weights=weight * found[event, :, k]) for k in range(2)])
+        # What it found is a fixed point of the algorithm.
+        fixed = KMeans(2, init=start, n_init=1).fit(place, sample_weight=weight)
+        np.testing.assert_allclose(fixed.cluster_centers_, start, atol=1e-6)
 
 
 def test_moments_by_hand():
