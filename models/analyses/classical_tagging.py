@@ -168,19 +168,21 @@ class ClassicalTagging(Study):
             requirements.append(_gains(signal, combined, best, one.held, place.seed))
             taggers |= merits
             curves |= {tagger.name: drawn[tagger.name] for tagger in (combined, best)}
-            figures.append(place.draw(f"rejection_{signal}", rejection_curves(drawn)))
+            figures.append(place.draw(f"rejection_{signal}", rejection_curves(drawn, jets.origin.simulated)))
         told = [_pair(task, trees[task.name], jets, place.seed) for task in pairs]
         requirements += [_told_apart(pair, told) for pair in self.apart]
-        spectra = mass_spectra(jets, families[MASSES])
+        spectra = mass_spectra(jets, families[MASSES], jets.origin.simulated)
         between = pairwise(
-            names, {(one.background, one.signal): (one.combined.auc, one.combined.rejection_50) for one in told}
+            names,
+            {(one.background, one.signal): (one.combined.auc, one.combined.rejection_50) for one in told},
+            jets.origin.simulated,
         )
         figures += [place.draw("masses", spectra), place.draw("pairs", between)]
         return Result(
             self.kind, self.PAPERS, self.DEPARTURES if self.has_tags else (*self.DEPARTURES, WITHOUT_TAGS),
             tuple(requirements), taggers, curves,
             (_family_table(self.signal, taggers), pairwise_table(names, told), _pair_table(told)),
-            tuple(figures), {"jets": len(jets), "observables": list(jets.names)}, jets.origin.synthetic,
+            tuple(figures), {"jets": len(jets), "observables": list(jets.names)}, jets.origin.synthetic, jets.origin.simulated,
         )  # fmt: skip
 
     def _observables(self, place: Workplace) -> FeatureDataset:

@@ -32,7 +32,6 @@ from models.offline.flatness import (
     Bending,
     bending,
     chance_divergence,
-    equal_edges,
     gain_at_equal_flatness,
     log_ratio,
 )
@@ -42,7 +41,7 @@ from models.offline.significance import EFFICIENCIES, Stability, stability
 from models.offline.tagging import Trial, cut, trial, trial_of
 from trigger.data.jets import JetDataset, PtWindow, Split, concatenate_jets, flattening_weights, split_by_event
 from trigger.data.sources import JetSource, content_of, jets_of
-from trigger.decision.efficiency import Estimate
+from trigger.decision.efficiency import Estimate, weighted_quantiles
 from trigger.inputs.features import JET_FEATURES, jet_features
 from trigger.inputs.nsubjettiness import nsubjettiness, tau_ratio
 from trigger.inputs.trees import flat_momenta
@@ -154,7 +153,7 @@ class Decorrelation(Study):
         sculpted, held, held_mass = self._from_mass(jets.take(inside), observed[inside], mass[inside], place)
         requirements = _requirements(sculpted)
         tables = [_mass_table(sculpted, held, place.seed)]
-        simulated = not jets.origin.synthetic
+        simulated = jets.origin.simulated
         shown = {one.name: one.scores[0] for one in sculpted.taggers if one.name in _shown(sculpted)}
         figures = [
             place.draw("tradeoff", tradeoff(_points(sculpted), self._limit(held), simulated)),
@@ -169,7 +168,7 @@ class Decorrelation(Study):
         return Result(
             self.kind, self.PAPERS, self.DEPARTURES, tuple(requirements), taggers, curves, tuple(tables), tuple(figures),
             {"jets": len(jets), "held-out background jets in the mass window": int((~held.is_signal).sum())},
-            jets.origin.synthetic,
+            jets.origin.synthetic, jets.origin.simulated,
         )  # fmt: skip
 
     def _limit(self, held: HeldOut) -> tuple[Floats, Floats]:
@@ -203,7 +202,7 @@ class Decorrelation(Study):
         rho = np.log(mass**2 / pt)
         slope = np.polyfit(rho[background], tau21[background], 1, w=np.sqrt(whole.weights[background]))[0]
         taggers += [cut(TAU21, tau21, whole), cut(DDT, tau21 - slope * rho, whole)]
-        edges = equal_edges(mass[background], whole.weights[background], self.mass_bins)
+        edges = weighted_quantiles(mass[background], whole.weights[background], self.mass_bins)
         bent = {one.name: bending(one, whole.held, mass[test], edges, place.seed) for one in taggers}
         chance = {
             name: 1 / chance_divergence(whole.held, self.mass_bins, one.background_rejection.value)
@@ -280,7 +279,9 @@ class Decorrelation(Study):
             for one in found
         ]
         areas = [[_at(one, whole, is_nominal == chosen, place.seed) for chosen in (True, False)] for one in found]
-        figure = place.draw(f"nuisance_{name.replace(' ', '_')}", pivots(stable, areas, EFFICIENCIES, name))
+        figure = place.draw(
+            f"nuisance_{name.replace(' ', '_')}", pivots(stable, areas, EFFICIENCIES, name, other.origin.simulated)
+        )
         return _nuisance_requirements(name, stable), _nuisance_table(name, stable, areas), figure
 
 
@@ -299,13 +300,17 @@ def _ranks(values: Floats, among: Floats, weights: Floats) -> Floats:
 def _mixture(
     nominal: JetDataset, other: JetDataset, signal: tuple[str, ...], seed: int
 ) -> tuple[Trial, NDArray[np.bool_]]:
-    """Jets of both values of a nuisance, which weigh the same in signal and in background; and which are nominal."""
+    """Jets of both values of a nuisance, which weigh the same in signal and in background; and which are nominal.
+
+    Events of one number are in one split: where both samples are of the same collisions, those that judge are not learnt from.
+    """
     parts = [trial_of(one, signal, seed) for one in (nominal, other)]
     weights = np.concatenate([one.weights / one.weights.sum() for one in parts])
     events = np.concatenate([2 * one.events + place for place, one in enumerate(parts)])
     is_nominal = np.repeat([True, False], [len(nominal), len(other)])
     whole = trial(np.concatenate([one.is_signal for one in parts]), weights, events, seed)
-    return replace(whole, splits=split_by_event(events, seed, VALIDATION, TEST)), is_nominal
+    numbers = np.concatenate([one.events for one in parts])
+    return replace(whole, splits=split_by_event(numbers, seed, VALIDATION, TEST)), is_nominal
 
 
 def _at(tagger: Scored, whole: Trial, chosen: NDArray[np.bool_], seed: int) -> Estimate:

@@ -73,7 +73,7 @@ class JetImages(Study):
     dense_dropout: float = Field(default=0.2, ge=0, lt=1)
     filter_sizes: Rising = (3, 5, 7, 9, 11, 13, 15)
     scan_epochs: int = Field(default=10, gt=0)
-    scan_seeds: Seeds = 1
+    scan_seeds: Seeds = 2
     averages: Rising = Field(default=(1, 10, 100, 1000, 10_000), min_length=1)
 
     def content(self, seed: int) -> Any:
@@ -104,7 +104,7 @@ class JetImages(Study):
         )  # fmt: skip
         return Result(
             self.kind, self.PAPERS, self.DEPARTURES, requirements, taggers, curves, tuple(tables), tuple(figures),
-            sample.details(), sample.jets.origin.synthetic,
+            sample.details(), sample.jets.origin.synthetic, sample.jets.origin.simulated,
         )  # fmt: skip
 
     def _physics(self, sample: TrimmedSample, seed: int) -> list[Scored]:
@@ -144,16 +144,16 @@ class JetImages(Study):
         return found
 
     def _scan_table(self, scan: dict[int, Scored], areas: dict[int, Merit], sample: TrimmedSample, seed: int) -> Table:
-        best = max(areas, key=lambda size: areas[size].auc.value)
+        first = self.filter_sizes[0]
         rows: list[tuple[Cell, ...]] = []
         for size, found in areas.items():
-            below = None if size == best else gain(scan[size], scan[best], sample.trial.held, seed)
+            below = None if size == first else gain(scan[size], scan[first], sample.trial.held, seed)
             rows.append(
                 (size, found.auc, below, found.rejection_50, found.parameters, found.trained_per_s, found.judged_per_s)
             )
         return Table(
-            "sizes of the first filters",
-            ("pixels a side", "AUC", "minus that of the best", "rejection at 50 %", "parameters", "jets/s learnt",
+            f"sizes of the first filters, after {self.scan_epochs} epochs at most",
+            ("pixels a side", "AUC", "minus that of the first", "rejection at 50 %", "parameters", "jets/s learnt",
              "jets/s judged"),
             tuple(rows),
         )  # fmt: skip
@@ -164,7 +164,7 @@ class JetImages(Study):
     ) -> list[str]:  # fmt: skip
         from trigger.plots import jet_images as plots
 
-        how, trial = self.network.images, sample.trial
+        how, trial, simulated = self.network.images, sample.trial, sample.jets.origin.simulated
         pixels, test = images[..., 0], trial.splits[Split.TEST]
         growing = growing_averages(pixels, trial.is_signal, trial.weights, self.averages, place.seed)
         kernels = np.moveaxis(model.get_layer("convolution1").get_weights()[0][:, :, 0], -1, 0)
@@ -174,13 +174,13 @@ class JetImages(Study):
         response = convolved(signal - background, kernels, self.network.blocks[0].padding)
         related = pixel_correlation(pixels[test], 1 / (1 + np.exp(-cnn.scores[0])), trial.weights[test])
         drawn = {
-            "average_images": plots.growing_images(growing, how),
+            "average_images": plots.growing_images(growing, how, simulated),
             "filters": plots.filters(kernels),
             "convolved_differences": plots.convolved_differences(response),
-            "correlation": plots.correlation_image(related, how),
+            "correlation": plots.correlation_image(related, how, simulated),
         }
         if areas:
-            drawn["filter_sizes"] = plots.filter_sizes({size: found.auc for size, found in areas.items()})
+            drawn["filter_sizes"] = plots.filter_sizes({size: found.auc for size, found in areas.items()}, simulated)
         return [place.draw(name, figure) for name, figure in drawn.items()]
 
 

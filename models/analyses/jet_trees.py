@@ -32,6 +32,7 @@ from models.analyses.study import (
     require_classes,
 )
 from models.offline.event_gru import EventGru, Reads, events_of
+from models.offline.fitting import Fitting
 from models.offline.merit import HeldOut, Merit, Scored, gain
 from models.offline.message_passing import Adjacency, MessagePassing
 from models.offline.recursive import Order, Recursive, Scale
@@ -50,6 +51,7 @@ NAMES: dict[Order, str] = {
     "ascending_pt": "rising pT", "random": "random",
 }  # fmt: skip
 CLASSICAL = "mass and tau21"
+TREES = "trees of mass, tau21, pT"
 
 
 class LearnAndJudge(Settings):
@@ -88,6 +90,7 @@ class JetTrees(Study):
         constituents: The most constituents of a jet, by falling pT.
         width: Numbers of an embedding.
         scale: How networks see momenta and energies.
+        fitting_of_events: How networks of events are trained; none is as those of jets.
         jets_of_event: The most jets of an event.
         constituents_of_event: The most constituents of an event, where these are read.
     """
@@ -102,6 +105,7 @@ class JetTrees(Study):
         "takes logarithms of momenta and energies, with which fewer epochs are enough.",
         "The likelihood of mass and tau21 is that of all particles of the untrimmed jet.",
         "Message passing has no set-to-set readout.",
+        "Azimuths of an event are relative to that of its leading jet.",
         "An event holds only its jets within the sample's windows of pT and eta, at most so many, and of particles only those "
         "of these jets; the leading jet's pT is weighted flat.",
     )
@@ -119,6 +123,7 @@ class JetTrees(Study):
     constituents: int = Field(default=100, ge=2, le=1000)
     width: int = Field(default=40, gt=0)
     scale: Scale = "linear"
+    fitting_of_events: Fitting | None = None
     jets_of_event: int = Field(default=5, gt=0, le=50)
     constituents_of_event: int = Field(default=50, gt=0, le=1000)
 
@@ -157,7 +162,7 @@ class JetTrees(Study):
             tables.append(_differences_table(taggers, held, place.seed, self.orders))
         figures = [place.draw("tree_orders", tree_orders(
             {NAMES[order]: (merits[NAMES[order]].auc, merits[_gated(NAMES[order])].auc) for order in self.orders},
-            CLASSICAL, merits[CLASSICAL].auc,
+            CLASSICAL, merits[CLASSICAL].auc, particles.jets.origin.simulated,
         ))]  # fmt: skip
         requirements = _requirements(taggers, held, place.seed)
         details: dict[str, Any] = {"particles": _counts(particles)}
@@ -174,10 +179,10 @@ class JetTrees(Study):
             merits, curves = merits | read, curves | event_curves
             tables.append(_merit_rows("events, W' to W Z against QCD", "what is read", read))
             shown = {name.removeprefix("events: "): one.auc for name, one in read.items()}
-            figures.append(place.draw("events", event_readings(shown)))
+            figures.append(place.draw("events", event_readings(shown, particles.jets.origin.simulated)))
         return Result(
             self.kind, self.PAPERS, self.DEPARTURES, tuple(requirements), merits, curves, tuple(tables), tuple(figures),
-            details, particles.jets.origin.synthetic,
+            details, particles.jets.origin.synthetic, particles.jets.origin.simulated,
         )  # fmt: skip
 
     def _jets(self, sample: LearnAndJudge, place: Workplace) -> Jets:
@@ -230,12 +235,12 @@ class JetTrees(Study):
 
     def _trained(
         self, name: str, network: Recursive | MessagePassing | EventGru, inputs: dict[str, NDArray[np.float32]],
-        trial: Trial, place: Workplace,
+        trial: Trial, place: Workplace, how: Fitting | None = None,
     ) -> dict[str, Scored]:  # fmt: skip
         shapes = {key: array.shape[1:] for key, array in inputs.items()}
         scored, _ = train_tagger(
-            name, lambda: network.build(shapes, 2), inputs, trial, self.fitting, self.seeds, place.seed, place.trainings,
-            place.progress,
+            name, lambda: network.build(shapes, 2), inputs, trial, how or self.fitting, self.seeds, place.seed,
+            place.trainings, place.progress,
         )  # fmt: skip
         return {name: scored}
 
@@ -255,7 +260,7 @@ class JetTrees(Study):
             cut(f"{prefix}tau21", tau21, data.trial),
             likelihood(f"{prefix}mass", mass[:, None], window),
             likelihood(f"{prefix}{CLASSICAL}", table, window),
-            boosted_trees(f"{prefix}trees of mass, tau21, pT", np.column_stack([table, pt]), data.trial, self.seeds,
+            boosted_trees(f"{prefix}{TREES}", np.column_stack([table, pt]), data.trial, self.seeds,
                           place.seed),
         ]  # fmt: skip
         return {one.name: one for one in found}
@@ -278,7 +283,8 @@ class JetTrees(Study):
                 reads=reads, jets=self.jets_of_event, constituents=self.constituents_of_event,
                 embedding=self._recursive("kt", place),
             )  # fmt: skip
-            found |= self._trained(name, network, network.seen(jets, place.workers), of_events, place)
+            inputs = network.seen(jets, place.workers)
+            found |= self._trained(name, network, inputs, of_events, place, self.fitting_of_events)
         merits, curves = judged(list(found.values()), of_events.held, place.seed)
         per_event = (events.jets >= 0).sum(axis=1)
         return merits, curves, {
@@ -321,13 +327,11 @@ def _requirements(taggers: dict[str, Scored], held: HeldOut, seed: int) -> list[
     def over(one: str, other: str) -> Estimate:
         return gain(taggers[one], taggers[other], held, seed)
 
+    simple = over("kt", CLASSICAL)
+    note = f"AUC; of particles; simple: {simple.value:+.4f} ± {simple.uncertainty:.4f}"
     found = [
-        beyond(
-            "kt:gated_over_mass_and_tau21",
-            over("kt gated", CLASSICAL),
-            3,
-            f"AUC; of particles; simple: {over('kt', CLASSICAL).value:+.4f} ± {over('kt', CLASSICAL).uncertainty:.4f}",
-        ),
+        beyond("kt:gated_over_mass_and_tau21", over("kt gated", CLASSICAL), 3, note),
+        beyond("kt:gated_over_trees_of_them", over("kt gated", TREES), 3, "AUC; trees of mass, tau21 and pT"),
         not_below("kt:gated_over_simple", over("kt gated", "kt"), 0, 3, "AUC"),
     ]
     if "random" in taggers:

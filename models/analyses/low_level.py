@@ -1,6 +1,6 @@
 """What the layers of a detector see, without jets: whole events as images, energy of showers shared out, and tracks.
 
-Three parts, each of which may be left out:
+Three parts, each of which may be left out; what synthetic showers and tracks say is shown and decides nothing:
 
 - images: a convolutional network on images of collisions whose channels are tracks, electromagnetic and hadronic deposits;
 - clustering: GravNet and GarNet share the energy of the hits of two overlapping showers out among them (parametrised
@@ -35,10 +35,10 @@ from models.analyses.study import Cell, Result, Study, Table, Workplace, beyond,
 from models.offline.clustering_merit import best_order, nearest_axis, responses, summarise, two_means
 from models.offline.detector_cnn import DetectorCnn
 from models.offline.edge_network import EdgeNetwork, edge_loss
-from models.offline.fitting import Fitting, Loss, Rows, fit, predict
+from models.offline.fitting import Fitting, Loss, Rows, predict
 from models.offline.gravnet import GarNet, GravNet, fraction_loss
 from models.offline.merit import Merit, Scored, gain, mean_difference, mean_over_models
-from models.offline.tagging import boosted_trees, cut, train_tagger, trial
+from models.offline.tagging import Trained, boosted_trees, cut, train_tagger, trained, trial
 from models.offline.tracking_merit import Match, find_tracks, narrower_cuts
 from trigger.config import Settings
 from trigger.data.detector_images import CHANNELS, DetectorImages, generate_images, images_digest, read_images
@@ -218,8 +218,9 @@ class LowLevel(Study):
         ]
         gains = {one.name: gain(cnn, one, sample.held, place.seed) for one in others}
         taggers, curves = judged([*others, cnn], sample.held, place.seed)
-        note = f"AUC {taggers[CNN].auc.value:.4f} against {taggers[SUMS].auc.value:.4f}"
-        found.requirements.append(beyond("images:cnn over sums", gains[SUMS], 3, note))
+        for name in (SUMS, MORE):
+            note = f"AUC {taggers[CNN].auc.value:.4f} against {taggers[name].auc.value:.4f}"
+            found.requirements.append(beyond(f"images:cnn over {name}", gains[name], 3, note))
         found.tables.append(
             Table("images: AUC of the CNN minus that of others", ("over", "gain"), tuple(gains.items()))
         )
@@ -249,15 +250,11 @@ class LowLevel(Study):
             name: [responses(energy, best_order(energy, shares, truth), truth)] for name, shares in simple.items()
         }
         rows = _rows_of(events.inputs(), events.answers(), splits)
+        networks: dict[str, Trained] = {}
         for network in (part.gravnet, part.garnet):
-            logits = self._trained(
-                network.kind,
-                partial(_clusterer, network, events),
-                rows,
-                part.fitting or self.fitting,
-                fraction_loss,
-                place,
-            )
+            logits, networks[network.kind] = self._trained(
+                network.kind, partial(_clusterer, network, events), rows, part.fitting or self.fitting, fraction_loss, place
+            )  # fmt: skip
             given[network.kind] = [
                 responses(energy, best_order(energy, _softmax(one), truth), truth) for one in logits
             ]  # fmt: skip
@@ -266,14 +263,14 @@ class LowLevel(Study):
         found.tables.append(Table(
             "clustering (synthetic showers): energy response of a shower",
             ("clustering", "resolution", "narrower than two means by", "truncated mean", "half of the central 68.3 %",
-             "accuracy", "showers"),
-            tuple(_clustering_row(name, models, widths) for name, models in given.items()),
+             "accuracy", "showers", "parameters", "events/s learnt"),
+            tuple(_clustering_row(name, models, widths, networks.get(name)) for name, models in given.items()),
         ))  # fmt: skip
         gained = mean_difference(widths[MEANS], widths["gravnet"])
         found.requirements.append(beyond(
             "clustering:gravnet over two means", gained, 3,
             f"synthetic showers; resolution {widths['gravnet'][:, 0].mean():.4f} against {widths[MEANS][0, 0]:.4f}, "
-            f"{widths[NEAREST][0, 0]:.4f} of one that is told the true axes",
+            f"{widths[NEAREST][0, 0]:.4f} of one that is told the true axes", required=False,
         ))  # fmt: skip
         found.details["showers"] = {"events": len(events), "held out": len(test), "synthetic": True}
         shown = {name: models[0].ravel().astype(np.float64) for name, models in given.items()}
@@ -289,9 +286,7 @@ class LowLevel(Study):
             return part.network.build({name: array.shape[1:] for name, array in seen.items()})
 
         rows = _rows_of(seen, graphs.answers(), splits)
-        logits = self._trained(
-            part.network.kind, build, rows, part.fitting or self.fitting, edge_loss, place, (Split.VALIDATION, Split.TEST)
-        )  # fmt: skip
+        logits, found.details["graph network"] = self._graph_network(part, build, rows, place)
         parts = {split: graphs.take(splits[split]) for split in (Split.VALIDATION, Split.TEST)}
         cut_at = int(splits[Split.VALIDATION].sum())
         self._edges(graphs, splits, [one[cut_at:] for one in logits], place, found)
@@ -312,34 +307,38 @@ class LowLevel(Study):
         mask = graphs.edge_mask[splits[Split.TEST]]
         network = Scored(GRAPH, np.stack([one[mask] for one in logits]), threshold=0.0)
         cuts = [cut(f"cut on {name}", values, sample) for name, values in (*near.items(), ("both", both))]
-        others = [*cuts, boosted_trees(EDGE_TREES, table, sample, 1, place.seed)]
+        others = [*cuts, boosted_trees(EDGE_TREES, table, sample, self.seeds, place.seed)]
         merits, _ = judged([*others, network], sample.held, place.seed)
         gains = {one.name: gain(network, one, sample.held, place.seed) for one in others}
         found.tables.append(Table(
             "tracking (synthetic tracks): edges", ("tagger", "AUC", "graph network minus this"),
             tuple((name, one.auc, gains.get(name)) for name, one in merits.items()),
         ))  # fmt: skip
-        best = max((one.name for one in cuts), key=lambda name: merits[name].auc.value)
-        note = f"synthetic tracks; AUC {merits[GRAPH].auc.value:.4f} against {merits[best].auc.value:.4f} of the {best}"
-        found.requirements.append(beyond("tracking:edges over best cut", gains[best], 3, note))
+        best = max((one.name for one in others), key=lambda name: merits[name].auc.value)
+        note = f"synthetic tracks; AUC {merits[GRAPH].auc.value:.4f} against {merits[best].auc.value:.4f} of {best}"
+        found.requirements.append(beyond("tracking:edges over best other", gains[best], 3, note, required=False))
+
+    def _graph_network(
+        self, part: TrackingPart, build: Callable[[], keras.Model], rows: dict[Split, Rows], place: Workplace
+    ) -> tuple[list[Floats], dict[str, Any]]:
+        """Logits of the edges of validation and held-out graphs, of each model; size and speed."""
+        logits, found = self._trained(
+            part.network.kind, build, rows, part.fitting or self.fitting, edge_loss, place, (Split.VALIDATION, Split.TEST)
+        )  # fmt: skip
+        return logits, {"parameters": found.parameters, "graphs/s learnt": found.rows_per_s}
 
     def _trained(
         self, name: str, build: Callable[[], keras.Model], rows: dict[Split, Rows], how: Fitting, loss: Loss, place: Workplace,
         judge: tuple[Split, ...] = (Split.TEST,),
-    ) -> list[Floats]:  # fmt: skip
-        """Outputs of each model for the splits that judge, one after the other."""
-        outputs = []
-        for number in range(self.seeds):
-
-            def told(epoch: int, epochs: int, number: int = number) -> None:
-                place.progress(f"epochs of {name}, model {number + 1} of {self.seeds}", epoch, epochs)
-
-            fitted = fit(
-                build, rows[Split.TRAIN], rows[Split.VALIDATION], how, loss, place.seed + number,
-                place.trainings / f"{name}-{number}", told,
-            )  # fmt: skip
-            outputs.append(np.concatenate([predict(fitted.model, rows[split].inputs, BATCH) for split in judge]))
-        return outputs
+    ) -> tuple[list[Floats], Trained]:  # fmt: skip
+        """Outputs of each model for the splits that judge, one after the other; and the trainings."""
+        found = trained(
+            name, build, rows[Split.TRAIN], rows[Split.VALIDATION], how, loss, self.seeds, place.seed, place.trainings,
+            place.progress,
+        )  # fmt: skip
+        return [
+            np.concatenate([predict(model, rows[split].inputs, BATCH) for split in judge]) for model in found.models
+        ], found
 
 
 def _tracks(
@@ -397,14 +396,17 @@ def _clusterer(network: GravNet | GarNet, events: CalorimeterEvents) -> keras.Mo
     return network.build({name: array.shape[1:] for name, array in events.inputs().items()}, 2)
 
 
-def _clustering_row(name: str, models: list[Responses], widths: dict[str, Floats]) -> tuple[Cell, ...]:
+def _clustering_row(
+    name: str, models: list[Responses], widths: dict[str, Floats], network: Trained | None
+) -> tuple[Cell, ...]:
     found = [summarise(one) for one in models]
     mean, central, accuracy = (
         float(np.mean([getattr(one, figure) for one in found]))
         for figure in ("truncated_mean", "central_width", "accuracy")
     )
     gained = None if name == MEANS else mean_difference(widths[MEANS], widths[name])
-    return (name, mean_over_models(widths[name]), gained, mean, central, accuracy, found[0].showers)
+    size = (None, None) if network is None else (network.parameters, network.rows_per_s)
+    return (name, mean_over_models(widths[name]), gained, mean, central, accuracy, found[0].showers, *size)
 
 
 def _softmax(logits: Floats) -> Floats:

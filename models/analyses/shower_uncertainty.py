@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from models.analyses.study import Cell, Result, Study, Table, Workplace, beyond, compatible, require_classes
+from models.analyses.study import Cell, Result, Seeds, Study, Table, Workplace, beyond, compatible, require_classes
 from models.offline.fitting import predict
 from models.offline.image_cnn import ImageCnn
 from models.offline.merit import (
@@ -124,7 +124,7 @@ class ShowerUncertainty(Study):
     showers: dict[str, JetSource] = Field(min_length=1)
     signal: tuple[str, ...] = Field(min_length=1)
     network: ImageCnn
-    own_seeds: int = Field(default=1, ge=0, le=100)
+    own_seeds: Seeds | Literal[0] = 3
 
     @model_validator(mode="after")
     def _named(self) -> Self:
@@ -159,7 +159,7 @@ class ShowerUncertainty(Study):
                            f"would be study.showers.{name}={{kind: hepmc, ...}}")
               for name in NOT_AT_HAND if name not in self.showers),
         ]  # fmt: skip
-        simulated = not origin.synthetic
+        simulated = origin.simulated
         figures = [
             place.draw("rejection_ratio", ratios(EFFICIENCIES, ratio, simulated)),
             place.draw("difference_images", shower_images(
@@ -173,7 +173,7 @@ class ShowerUncertainty(Study):
         curves = {one.name: median_curve(one.scored, one.held) for one in found}
         return Result(
             self.kind, self.PAPERS, self.DEPARTURES, tuple(requirements), taggers, curves, tuple(tables), tuple(figures),
-            {"jets": {one.name: len(one.labels) for one in (default, *others)}}, origin.synthetic,
+            {"jets": {one.name: len(one.labels) for one in (default, *others)}}, origin.synthetic, origin.simulated,
         )  # fmt: skip
 
     def _simulation(self, name: str, source: JetSource, place: Workplace) -> tuple[Origin, Simulation]:
@@ -199,7 +199,11 @@ class ShowerUncertainty(Study):
             For each how well its own does on its held-out jets, and gain in AUC and in ln of the rejection at 50 % over the
             default's.
         """
-        fewest = {signal: int(min(_learnt(one.trial, signal).sum() for one in simulations)) for signal in (True, False)}
+        fewest = {
+            (split, signal): int(min(_used(one.trial, split, signal).sum() for one in simulations))
+            for split in (Split.TRAIN, Split.VALIDATION)
+            for signal in (True, False)
+        }
         own: dict[str, Scored] = {}
         models: list[keras.Model] = []
         for one in simulations:
@@ -254,17 +258,20 @@ def judgements(
     return found
 
 
-def _learnt(trial: Trial, signal: bool) -> NDArray[np.bool_]:
-    chosen: NDArray[np.bool_] = trial.splits[Split.TRAIN] & (trial.is_signal == signal)
+def _used(trial: Trial, split: Split, signal: bool) -> NDArray[np.bool_]:
+    chosen: NDArray[np.bool_] = trial.splits[split] & (trial.is_signal == signal)
     return chosen
 
 
-def _only(trial: Trial, fewest: dict[bool, int]) -> Trial:
-    """The trial with so many jets of signal, and of background, to learn from, the first ones."""
-    kept = np.zeros(len(trial.is_signal), dtype=bool)
-    for signal, number in fewest.items():
-        kept[np.flatnonzero(_learnt(trial, signal))[:number]] = True
-    return replace(trial, splits={**trial.splits, Split.TRAIN: kept})
+def _only(trial: Trial, fewest: dict[tuple[Split, bool], int]) -> Trial:
+    """The trial with so many jets of signal, and of background, in the splits that are named, the first ones."""
+    splits = dict(trial.splits)
+    for split in {split for split, _ in fewest}:
+        kept = np.zeros(len(trial.is_signal), dtype=bool)
+        for signal in (True, False):
+            kept[np.flatnonzero(_used(trial, split, signal))[: fewest[split, signal]]] = True
+        splits[split] = kept
+    return replace(trial, splits=splits)
 
 
 def against(one: Judgement, default: Judgement) -> tuple[Estimate, list[Estimate]]:

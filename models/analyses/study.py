@@ -27,8 +27,8 @@ Progress = Callable[[str, int, int], None]
 """Called with what is counted, how many are done, and how many there are to be."""
 Cell = str | int | float | Estimate | None
 RESULT, CURVES = "result.json", "curves.npz"
-Seeds = Annotated[int, Field(gt=0, le=100)]
-"""Of a recipe: how many models of each network are trained."""
+Seeds = Annotated[int, Field(ge=2, le=100)]
+"""Of a recipe: how many models of each network are trained; with one alone nobody knows how trainings scatter."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,7 @@ class Result:
         figures: Names of the plots.
         details: What else a reader needs: sizes of samples, settings, versions.
         synthetic: Whether the sample is a toy: then nothing physical follows.
+        simulated: Whether the sample is known to be simulated, which figures say.
     """
 
     study: str
@@ -120,6 +121,7 @@ class Result:
     figures: tuple[str, ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
     synthetic: bool = False
+    simulated: bool = True
 
     @property
     def verdict(self) -> Verdict:
@@ -141,7 +143,7 @@ class Result:
             "requirements": [one.model_dump(mode="json") for one in self.requirements],
             "taggers": {name: one.summary() for name, one in self.taggers.items()},
             "tables": [one.summary() for one in self.tables], "figures": list(self.figures), "details": self.details,
-            "synthetic": self.synthetic,
+            "synthetic": self.synthetic, "simulated": self.simulated,
         }  # fmt: skip
 
     def save(self, folder: Path) -> None:
@@ -172,7 +174,7 @@ class Result:
                 tuple(Requirement.model_validate(one) for one in content["requirements"]),
                 {name: Merit.read(one) for name, one in content["taggers"].items()}, curves,
                 tuple(Table.read(one) for one in content["tables"]), tuple(content["figures"]), content["details"],
-                content["synthetic"],
+                content["synthetic"], content["simulated"],
             )  # fmt: skip
         except (KeyError, TypeError, ValueError, OSError) as error:
             raise InputError(f"{folder}: {RESULT} or {CURVES} is broken: {error}") from error

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.offline.fitting import Fitting, Loss, Rows, Steps, fit, inference_rate, predict
+from models.offline.fitting import Fitting, Loss, Rows, inference_rate, predict
 from models.offline.merit import Scored
-from models.offline.tagging import Progress, Trial
+from models.offline.tagging import Progress, Trial, trained
 from trigger.data.jets import Split
 
 if TYPE_CHECKING:
@@ -78,20 +78,8 @@ def train_decorrelated(
     used = lesson.trial.weights if weights is None else weights
     learn, validate = lesson.rows(Split.TRAIN, used), lesson.rows(Split.VALIDATION, used)
     test = {"observables": lesson.observables[lesson.trial.splits[Split.TEST]]}
-    scores, speeds, steps = [], [], Steps()
-    for number in range(seeds):
-
-        def told(epoch: int, epochs: int, number: int = number) -> None:
-            if progress is not None:
-                progress(f"epochs of {name}, model {number + 1} of {seeds}", epoch, epochs)
-
-        home = folder / f"{name.replace(' ', '_')}-{number}"
-        fitted = fit(build, learn, validate, how, loss, seed + number, home, told, steps)
-        scores.append(predict(fitted.model, test)[:, 0])
-        if fitted.rows_per_s is not None:
-            speeds.append(fitted.rows_per_s)
+    found = trained(name, build, learn, validate, how, loss, seeds, seed, folder, progress)
     return Scored(
-        name, np.stack(scores), threshold=0.0,
-        parameters=int(sum(np.prod(one.shape) for one in fitted.model.trainable_variables)),
-        trained_per_s=float(np.median(speeds)) if speeds else None, judged_per_s=inference_rate(fitted.model, test),
+        name, np.stack([predict(model, test)[:, 0] for model in found.models]), threshold=0.0, parameters=found.parameters,
+        trained_per_s=found.rows_per_s, judged_per_s=inference_rate(found.models[-1], test),
     )  # fmt: skip

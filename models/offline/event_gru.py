@@ -20,7 +20,7 @@ from pydantic import Field
 from models.offline.recursive import Recursive, classified
 from trigger.config import Settings
 from trigger.data.jets import JetDataset
-from trigger.kinematics import azimuth, transverse_momentum
+from trigger.kinematics import azimuth, delta_phi, transverse_momentum
 
 if TYPE_CHECKING:
     import keras
@@ -29,8 +29,8 @@ Floats = NDArray[np.float64]
 Reads = Literal["embeddings", "four_momenta", "constituents"]
 """What of an event is read: jets' embeddings beside their four-momenta, these alone, or all constituents of the jets."""
 FOUR = 4
-"""Azimuth, pseudorapidity, logarithm of pT (of a jet in 300 GeV, of a constituent in GeV), and the mass of a jet in 50 GeV or
-the logarithm of the energy of a constituent in GeV."""
+"""Azimuth relative to the leading jet's, pseudorapidity, logarithm of pT (of a jet in 300 GeV, of a constituent in GeV), and the
+mass of a jet in 50 GeV or the logarithm of the energy of a constituent in GeV."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,10 @@ class EventGru(Settings):
             sequence, there = self._constituents(jets, events)
         else:
             there = events.jets >= 0
-            sequence = np.where(there[..., None], _of_jets(jets)[events.jets], 0.0)
+            sequence = _of_jets(jets)[events.jets]
+        momentum, leading = jets.momentum(), events.jets[:, :1]
+        sequence[..., 0] = delta_phi(sequence[..., 0], azimuth(momentum["px"], momentum["py"])[leading])
+        sequence = np.where(there[..., None], sequence, 0.0)
         seen = {"sequence": sequence, "mask": there}
         if self.reads == "embeddings":
             steps = self.embedding.seen(jets, workers)["steps"]

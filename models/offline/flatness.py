@@ -77,14 +77,6 @@ def jensen_shannon(first: Floats, second: Floats) -> Floats:
     return divergence
 
 
-def equal_edges(values: Floats, weights: Floats, bins: int) -> Floats:
-    """Inner edges of bins that hold equal weights, shape `(bins - 1,)`."""
-    order = np.argsort(values, kind="stable")
-    shares = np.cumsum(weights[order]) / weights.sum()
-    edges: Floats = values[order][np.searchsorted(shares, np.arange(1, bins) / bins)]
-    return edges
-
-
 def bending(tagger: Scored, held: HeldOut, values: Floats, edges: Floats, seed: int) -> Bending:
     """How much a tagger bends the background's spectrum at 50 % signal efficiency.
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from models.offline.merit import REPLICAS, kept_models
 from models.offline.tagging import Trial
 from trigger.data.jets import Split
-from trigger.decision.efficiency import Estimate, auc_and_rejections, bootstrap, estimate
+from trigger.decision.efficiency import auc_and_rejections, bootstrap, weighted_quantiles
 from trigger.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -88,12 +88,13 @@ class Matching:
             seed: Of the replicas.
 
         Returns:
-            Shape `(models, 1 + replicas)`, the sample itself first.
+            Shape `(models, 1 + replicas)`, the sample itself first; models are left out by the rule of `models.offline.merit`.
         """
         test = trial.splits[Split.TEST]
         sampled = bootstrap(trial.events, trial.weights, seed, REPLICAS)
         weights = np.stack([row[test] * self.factors(trial, row)[test] for row in sampled])
-        return np.stack([auc_and_rejections(one, trial.is_signal[test], weights, (0.5,))[0] for one in scores])
+        areas = np.stack([auc_and_rejections(one, trial.is_signal[test], weights, (0.5,))[0] for one in scores])
+        return areas[kept_models(areas[:, 0])]
 
 
 def matching(name: str, table: Floats, trial: Trial, bins: int, least: int) -> Matching:
@@ -125,25 +126,3 @@ def matching(name: str, table: Floats, trial: Trial, bins: int, least: int) -> M
     size = bins ** table.shape[1]
     counts = [np.bincount(place[learn & chosen], minlength=size) for chosen in (trial.is_signal, ~trial.is_signal)]
     return Matching(name, place, np.minimum(*counts) >= least)
-
-
-def weighted_quantiles(values: Floats, weights: Floats, parts: int) -> Floats:
-    """Values that cut a sample into parts of the same weight, `parts - 1` of them; none for an empty sample."""
-    if not len(values):
-        return np.zeros(0)
-    order = np.argsort(values, kind="stable")
-    below = np.cumsum(weights[order])
-    wanted = np.arange(1, parts) / parts * below[-1]
-    return np.asarray(values[order][np.searchsorted(below, wanted)])
-
-
-def estimated(areas: Floats) -> Estimate:
-    """The mean over models, of what `Matching.areas` gave, with the uncertainty of the sample and that of the models.
-
-    Models are left out by the rule of `models.offline.merit`. A replica whose area is not known is left out; where that is
-    so of half of them, the uncertainty is NaN.
-    """
-    good = areas[kept_models(areas[:, 0])]
-    sample = estimate(good.mean(axis=0))
-    models = good[:, 0].std(ddof=1) / np.sqrt(len(good)) if len(good) > 1 else 0.0
-    return Estimate(sample.value, float(np.hypot(sample.uncertainty, models)))

@@ -5,7 +5,9 @@ and standard deviation are taken without the best and the worst models (five of 
 a model more than three of these standard deviations from that mean is dropped (the standard deviation of the middle is small,
 so that of thirty models without a fault some three are dropped too). A figure is the mean over the kept models. Its
 uncertainty has two parts, added in quadrature: that of the held-out sample (bootstrap over events, the same replicas for all
-models), and the standard deviation over the models divided by the root of their number.
+models), and the standard deviation over the models divided by the root of their number, times Student's factor (of 1.84 for
+two models, 1.32 for three): few models show their scatter badly. A tagger of a single model is one that no seed changes, such
+as a cut.
 """
 
 from __future__ import annotations
@@ -230,8 +232,14 @@ def mean_over_models(rows: Floats) -> Estimate:
     known = mean[1:][np.isfinite(mean[1:])]
     if not np.isfinite(mean[0]) or len(known) <= len(mean) // 2:
         return Estimate(float(mean[0]), float("nan"))
-    models = rows[:, 0].std(ddof=1) / np.sqrt(len(rows)) if len(rows) > 1 else 0.0
-    return Estimate(float(mean[0]), float(np.hypot(known.std(ddof=1), models)))
+    return Estimate(float(mean[0]), float(np.hypot(known.std(ddof=1), _scatter(rows[:, 0]))))
+
+
+def over_models(found: list[Estimate]) -> Estimate:
+    """Mean over models of a figure whose uncertainty of the sample is common to all."""
+    values = np.array([one.value for one in found])
+    sample = float(np.mean([one.uncertainty for one in found]))
+    return Estimate(float(values.mean()), float(np.hypot(sample, _scatter(values))))
 
 
 def mean_difference(first: Floats, second: Floats) -> Estimate:
@@ -246,5 +254,15 @@ def mean_difference(first: Floats, second: Floats) -> Estimate:
     known = replicas[1:][np.isfinite(replicas[1:])]
     if not np.isfinite(replicas[0]) or len(known) <= len(replicas) // 2:
         return Estimate(float(replicas[0]), float("nan"))
-    models = sum(one[:, 0].var(ddof=1) / len(one) if len(one) > 1 else 0.0 for one in (first, second))
+    models = sum(_scatter(one[:, 0]) ** 2 for one in (first, second))
     return Estimate(float(replicas[0]), float(np.sqrt(known.var(ddof=1) + models)))
+
+
+def _scatter(figures: Floats) -> float:
+    """Standard deviation of the mean over models, with Student's factor (doi:10.2307/2331554); 0 for one."""
+    from scipy.special import ndtr, stdtrit
+
+    number = len(figures)
+    if number < 2:
+        return 0.0
+    return float(figures.std(ddof=1) / np.sqrt(number) * stdtrit(number - 1, ndtr(1.0)))

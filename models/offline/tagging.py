@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.offline.fitting import Arrays, Fitting, Rows, Steps, cross_entropy, fit, inference_rate, predict
+from models.offline.fitting import Arrays, Fitting, Loss, Rows, Steps, cross_entropy, fit, inference_rate, predict
 from models.offline.merit import HeldOut, Scored
 from trigger.data.jets import JetDataset, Split, split_by_event
+from trigger.decision.efficiency import weighted_quantiles
 from trigger.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -84,6 +86,55 @@ def trial(is_signal: NDArray[np.bool_], weights: Floats, events: NDArray[np.int6
     return Trial(is_signal, balanced, events, split_by_event(events, seed))
 
 
+@dataclass(frozen=True)
+class Trained:
+    """Several trainings of one network.
+
+    Attributes:
+        models: One for each seed.
+        parameters: Trained numbers of each.
+        rows_per_s: Rows learnt from in a second, median over the models.
+    """
+
+    models: list[keras.Model]
+    parameters: int
+    rows_per_s: float | None
+
+
+def trained(
+    name: str, build: Callable[[], keras.Model], learn: Rows, validate: Rows, how: Fitting, loss: Loss, seeds: int, seed: int,
+    folder: Path, progress: Progress | None = None,
+) -> Trained:  # fmt: skip
+    """Train a network with several seeds.
+
+    Args:
+        name: Of what is trained.
+        build: Makes the untrained network.
+        learn: What it learns from.
+        validate: What chooses the epoch.
+        how: How it is trained.
+        loss: Of answers and outputs.
+        seeds: How many models.
+        seed: Of the first; the others follow.
+        folder: Of this study's trainings.
+        progress: Told of every epoch.
+    """
+    steps, models, speeds = Steps(), [], []
+    for number in range(seeds):
+
+        def told(epoch: int, epochs: int, number: int = number) -> None:
+            if progress is not None:
+                progress(f"epochs of {name}, model {number + 1} of {seeds}", epoch, epochs)
+
+        home = folder / f"{re.sub(r'[^A-Za-z0-9_.+-]+', '_', name)}-{number}"
+        fitted = fit(build, learn, validate, how, loss, seed + number, home, told, steps)
+        models.append(fitted.model)
+        if fitted.rows_per_s is not None:
+            speeds.append(fitted.rows_per_s)
+    parameters = int(sum(np.prod(one.shape) for one in models[0].trainable_variables))
+    return Trained(models, parameters, float(np.median(speeds)) if speeds else None)
+
+
 def train_tagger(
     name: str, build: Callable[[], keras.Model], inputs: Arrays, trial: Trial, how: Fitting, seeds: int, seed: int,
     folder: Path, progress: Progress | None = None,
@@ -105,27 +156,12 @@ def train_tagger(
         Its answers, as signal's logit over background's; and the trained models.
     """
     learn, validate, test = (trial.rows(inputs, split) for split in (Split.TRAIN, Split.VALIDATION, Split.TEST))
-    scores, speeds, trained = [], [], []
-    steps = Steps()
-    for number in range(seeds):
-
-        def told(epoch: int, epochs: int, number: int = number) -> None:
-            if progress is not None:
-                progress(f"epochs of {name}, model {number + 1} of {seeds}", epoch, epochs)
-
-        fitted = fit(
-            build, learn, validate, how, cross_entropy, seed + number, folder / f"{name}-{number}", told, steps
-        )
-        outputs = predict(fitted.model, test.inputs)
-        scores.append(outputs[:, 1] - outputs[:, 0])
-        trained.append(fitted.model)
-        if fitted.rows_per_s is not None:
-            speeds.append(fitted.rows_per_s)
+    found = trained(name, build, learn, validate, how, cross_entropy, seeds, seed, folder, progress)
+    outputs = [predict(model, test.inputs) for model in found.models]
     return Scored(
-        name, np.stack(scores), threshold=0.0,
-        parameters=int(sum(np.prod(one.shape) for one in trained[0].trainable_variables)),
-        trained_per_s=float(np.median(speeds)) if speeds else None, judged_per_s=inference_rate(trained[0], test.inputs),
-    ), trained  # fmt: skip
+        name, np.stack([one[:, 1] - one[:, 0] for one in outputs]), threshold=0.0, parameters=found.parameters,
+        trained_per_s=found.rows_per_s, judged_per_s=inference_rate(found.models[0], test.inputs),
+    ), found.models  # fmt: skip
 
 
 def cut(name: str, values: Floats, trial: Trial) -> Scored:
@@ -162,7 +198,7 @@ def likelihood(name: str, table: Floats, trial: Trial) -> Scored:
         raise InputError(f"{name}: a binned likelihood is of one or two variables, not of {variables}")
     learn, test = trial.splits[Split.TRAIN], trial.splits[Split.TEST]
     bins = LIKELIHOOD_BINS // variables
-    edges = [np.quantile(column[learn], np.linspace(0, 1, bins + 1)[1:-1]) for column in table.T]
+    edges = [weighted_quantiles(column[learn], trial.weights[learn], bins) for column in table.T]
     place = sum(
         np.searchsorted(edge, column) * bins**k for k, (edge, column) in enumerate(zip(edges, table.T, strict=True))
     )
@@ -220,3 +256,23 @@ def boosted_classifier(seed: int) -> Any:
         max_iter=300, learning_rate=0.1, max_leaf_nodes=31, early_stopping=True, validation_fraction=0.2,
         n_iter_no_change=15, random_state=seed,
     )  # fmt: skip
+
+
+def boosted_regression(table: Floats, answers: Floats, weights: Floats, judged: Floats, seed: int) -> Floats:
+    """Gradient-boosted trees that learn a number by its absolute difference; what they say of other rows.
+
+    Args:
+        table: What they learn from, shape `(rows, variables)`.
+        answers: Shape `(rows,)`.
+        weights: Shape `(rows,)`.
+        judged: Shape `(others, variables)`.
+        seed: Of what stops them.
+    """
+    from sklearn.ensemble import HistGradientBoostingRegressor
+    from threadpoolctl import threadpool_limits
+
+    trees = HistGradientBoostingRegressor(loss="absolute_error", early_stopping=True, random_state=seed)
+    with threadpool_limits(1, "openmp"):
+        trees.fit(table, answers, sample_weight=weights)
+        found: Floats = trees.predict(judged)
+    return found

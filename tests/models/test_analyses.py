@@ -61,7 +61,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 """Of some what makes their networks small enough for seconds."""
-FEW_STEPS = ("study.seeds=1", "study.fitting.epochs=2")
+FEW_STEPS = ("study.seeds=2", "study.fitting.epochs=2")
 NAMES = sorted(name for name in packaged("models", FOLDER) if not name.endswith("_large"))
 
 

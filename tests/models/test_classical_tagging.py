@@ -17,7 +17,7 @@ from trigger.errors import InputError
 from trigger.inputs.classical_observables import FAMILIES
 
 TOY = (
-    "study.data={kind: toy, classes: [quark, W, Z], jets_per_class: 150}", "study.signal=[W, Z]", "study.seeds=1",
+    "study.data={kind: toy, classes: [quark, W, Z], jets_per_class: 150}", "study.signal=[W, Z]", "study.seeds=2",
 )  # fmt: skip
 CLASSES = ("one", "two", "three")
 

@@ -19,7 +19,6 @@ from models.offline.flatness import (
     Bending,
     bending,
     chance_divergence,
-    equal_edges,
     gain_at_equal_flatness,
     jensen_shannon,
     log_ratio,
@@ -28,6 +27,7 @@ from models.offline.merit import HeldOut, Scored
 from models.offline.observables import dense_network
 from models.offline.significance import approximate_median_significance, stability
 from trigger.data.jets import Split
+from trigger.decision.efficiency import weighted_quantiles
 from trigger.errors import InputError
 
 
@@ -174,17 +174,10 @@ def test_what_knows_nothing_of_the_mass_has_the_divergence_of_chance():
     held, mass = held_out(4000)
     generator = np.random.default_rng(7)
     scores = generator.normal(size=(60, len(held))) + 1.2 * held.is_signal
-    edges = equal_edges(mass[~held.is_signal], held.weights[~held.is_signal], 8)
+    edges = weighted_quantiles(mass[~held.is_signal], held.weights[~held.is_signal], 8)
     found = bending(Scored("flat", scores), held, mass, edges, seed=1)
     expected = chance_divergence(held, 8, found.background_rejection.value)
     assert found.divergence[:, 0].mean() == pytest.approx(expected, rel=0.15)
-
-
-def test_edges_hold_equal_weights():
-    generator = np.random.default_rng(8)
-    values, weights = generator.exponential(size=5000), generator.uniform(size=5000)
-    filled = np.bincount(np.searchsorted(equal_edges(values, weights, 5), values, side="right"), weights)
-    np.testing.assert_allclose(filled / filled.sum(), 0.2, atol=2e-3)
 
 
 def curve(name, flatness, rejection, replicas=50, spread=0.05, seed=9):

@@ -113,7 +113,13 @@ def test_all_parts(tmp_path, monkeypatch):
     assert difference[0] == "kt"
     assert difference[2].value == pytest.approx(merits["kt gated"].auc.value - merits["random gated"].auc.value)
     names = [one.name for one in result.requirements]
-    assert names == ["kt:gated_over_mass_and_tau21", "kt:gated_over_simple", "kt:over_random", "kt:over_random_gated"]
+    assert names == [
+        "kt:gated_over_mass_and_tau21",
+        "kt:gated_over_trees_of_them",
+        "kt:gated_over_simple",
+        "kt:over_random",
+        "kt:over_random_gated",
+    ]
     assert result.requirements[0].figure == pytest.approx(
         merits["kt gated"].auc.value - merits["mass and tau21"].auc.value
     )

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.offline.matching import estimated, matching, weighted_quantiles
+from models.offline.matching import matching
+from models.offline.merit import mean_over_models
 from models.offline.tagging import trial
 from trigger.data.jets import Split
 from trigger.errors import InputError
@@ -54,10 +55,10 @@ def test_the_weighted_variables_tell_nothing_and_another_does():
     for columns in ((0,), (1,), (0, 1)):
         bins = matching("x", table[:, columns], one, 30 if len(columns) == 1 else 12, 3)
         for column in columns:
-            found = estimated(bins.areas(one, table[test, column][None], 1))
+            found = mean_over_models(bins.areas(one, table[test, column][None], 1))
             assert found.uncertainty > 0
             assert abs(found.value - 0.5) < 3.5 * found.uncertainty
-        other = estimated(bins.areas(one, table[test, 2][None], 1))
+        other = mean_over_models(bins.areas(one, table[test, 2][None], 1))
         # Two normal distributions half a standard deviation apart: Phi(0.5 / sqrt 2).
         assert other.value == pytest.approx(0.6382, abs=4 * other.uncertainty)
         assert other.value > 0.5 + 5 * other.uncertainty
@@ -67,7 +68,7 @@ def test_without_weights_the_first_variable_does_tell():
     """The test above can fail: bins of another variable leave it as it was."""
     table, one = sample(20_000)
     bins = matching("third", table[:, 2:], one, 30, 3)
-    found = estimated(bins.areas(one, table[one.splits[Split.TEST], 0][None], 1))
+    found = mean_over_models(bins.areas(one, table[one.splits[Split.TEST], 0][None], 1))
     assert found.value == pytest.approx(0.7142, abs=4 * found.uncertainty)  # Phi(0.8 / sqrt 2)
 
 
@@ -103,24 +104,6 @@ def test_the_weighted_trial_is_balanced():
     weighted = matching("first", table[:, :1], one, 10, 3).weighted(one)
     assert weighted.weights[one.is_signal].sum() == pytest.approx(weighted.weights[~one.is_signal].sum())
     assert (weighted.is_signal == one.is_signal).all()
-
-
-def test_quantiles_by_a_loop():
-    generator = np.random.default_rng(4)
-    values, weights = generator.normal(size=50), generator.random(50)
-    found = weighted_quantiles(values, weights, 5)
-    for part, edge in enumerate(found, 1):
-        below = weights[values < edge].sum()
-        assert below <= part / 5 * weights.sum() <= below + weights[values == edge].sum() + 1e-12
-    assert len(weighted_quantiles(np.zeros(0), np.zeros(0), 5)) == 0
-
-
-def test_means_and_spread_of_models():
-    areas = np.array([[0.6, 0.61, 0.59], [0.7, 0.72, 0.68]])
-    found = estimated(areas)
-    assert found.value == pytest.approx(0.65)
-    sample_part = np.std([0.665, 0.635], ddof=1)
-    assert found.uncertainty == pytest.approx(np.hypot(sample_part, np.std([0.6, 0.7], ddof=1) / np.sqrt(2)))
 
 
 def test_too_many_variables_and_too_few_jets():

@@ -96,10 +96,16 @@ def test_requirements_on_weights(simulation):
 
 
 def test_each_simulation_learns_from_as_many_jets(simulation):
-    few = _only(simulation.trial, {True: 20, False: 30})
-    for signal, number in ((True, 20), (False, 30)):
-        assert (few.splits[Split.TRAIN] & (few.is_signal == signal)).sum() == number
-    assert not (few.splits[Split.TRAIN] & ~simulation.trial.splits[Split.TRAIN]).any()
+    fewest = {
+        (Split.TRAIN, True): 20,
+        (Split.TRAIN, False): 30,
+        (Split.VALIDATION, True): 3,
+        (Split.VALIDATION, False): 4,
+    }
+    few = _only(simulation.trial, fewest)
+    for (split, signal), number in fewest.items():
+        assert (few.splits[split] & (few.is_signal == signal)).sum() == number
+        assert not (few.splits[split] & ~simulation.trial.splits[split]).any()
     np.testing.assert_array_equal(few.splits[Split.TEST], simulation.trial.splits[Split.TEST])
 
 

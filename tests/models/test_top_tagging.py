@@ -40,7 +40,7 @@ SMALL = (
     "study.networks={topo_dnn: {kind: topo_dnn, particles: 4, hidden: [4]}}",
     "study.fittings={topo_dnn: {epochs: 1, batch_size: 64}}",
     "study.polynomials=null",
-    "study.seeds=1",
+    "study.seeds=2",
 )
 
 

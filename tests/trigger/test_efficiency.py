@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from trigger.decision.efficiency import compare, roc_curve, softmax
+from trigger.decision.efficiency import compare, roc_curve, softmax, weighted_quantiles
 from trigger.errors import InputError
 
 CLASSES = ("a", "b", "c")
@@ -117,3 +117,13 @@ def test_few_jets_have_figures_that_can_be_written():
     assert found.performance["y"].auc["a"].value == 0.5
     with pytest.raises(InputError, match="none with a weight"):
         compare({"x": np.zeros((6, 2))}, labels, ("a", "b"), np.array([1, 1, 1, 0, 0, 0.0]), np.arange(6), 1)
+
+
+def test_quantiles_by_a_loop():
+    generator = np.random.default_rng(4)
+    values, weights = generator.normal(size=50), generator.random(50)
+    found = weighted_quantiles(values, weights, 5)
+    for part, edge in enumerate(found, 1):
+        below = weights[values < edge].sum()
+        assert below <= part / 5 * weights.sum() <= below + weights[values == edge].sum() + 1e-12
+    assert len(weighted_quantiles(np.zeros(0), np.zeros(0), 5)) == 0

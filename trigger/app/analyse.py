@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from models.analyses.study import Result, Table
     from trigger.app.console import Reporter
 
-ANALYSIS_FORMAT = 1
+ANALYSIS_FORMAT = 2
 """Part of every study's key; raised when the same settings give other results than before."""
 MERIT_COLUMNS = (
     "tagger", "AUC", "rejection at 30 %", "rejection at 50 %", "accuracy", "models (dropped)", "parameters",
@@ -86,7 +86,7 @@ def compare_studies(folders: Sequence[Path], out: Path) -> tuple[Path, Table]:
         for name, one in found.items()
         for tagger, curve in one.curves.items()
     }
-    save(rejection_curves(curves), out / "comparison")
+    save(rejection_curves(curves, all(one.simulated for one in found.values())), out / "comparison")
     table = merit_table("comparison", taggers)
     write_json(out / "comparison.json", {"folders": list(map(str, folders)), **table.summary()})
     return out / "comparison.json", table
@@ -131,5 +131,5 @@ def _with_curves_drawn(found: Result, place: Any) -> Result:
 
     if not found.curves:
         return found
-    name = place.draw("rejection", rejection_curves(found.curves))
+    name = place.draw("rejection", rejection_curves(found.curves, found.simulated))
     return replace(found, figures=(*found.figures, name))

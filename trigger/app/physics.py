@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 FRACTIONS = (1e-1, 1e-2, 2.5e-3)
 """Shares of the background at which efficiencies of detectors are given, besides the recipe's."""
-MEASURED = ("root", "table", "event_root")
-"""Kinds of data that may be of a real detector; all others are simulated by ourselves."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ def draw(found: Measured, folder: Path) -> None:
     from trigger.plots.style import save
 
     chain, test = found.chain, found.test
-    simulated = found.sample.origin.kind not in MEASURED
+    simulated = found.sample.origin.simulated
     names = [f"{view.prefix}{form}" for view in chain.views for form in view.forms]
     histories = {name: read_json(chain.model_folder / name / "history.json") for name in names}
     save(tagging.history(histories, simulated), folder / "history")

@@ -43,6 +43,10 @@ PtWindow = Annotated[tuple[float, float], AfterValidator(_window)]
 """Of a recipe: a range of the jet's pT in GeV, lower edge included."""
 
 
+MEASURED = ("root", "table", "event_root", "public")
+"""Kinds of data that may be of a real detector; all others are simulated by ourselves, or were by somebody."""
+
+
 class Vertex:
     """Where a constituent came from."""
 
@@ -63,6 +67,11 @@ class Origin:
     kind: str
     synthetic: bool = False
     details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether it is known to be simulated."""
+        return self.kind not in MEASURED
 
 
 @dataclass(frozen=True)

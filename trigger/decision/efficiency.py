@@ -199,6 +199,16 @@ def roc_curve(score: Array, is_signal: NDArray[np.bool_], weights: Array) -> tup
     )
 
 
+def weighted_quantiles(values: NDArray[np.float64], weights: NDArray[np.float64], parts: int) -> NDArray[np.float64]:
+    """Values that cut a sample into parts of the same weight, `parts - 1` of them; none for an empty sample."""
+    if not len(values):
+        return np.zeros(0)
+    order = np.argsort(values, kind="stable")
+    below = np.cumsum(weights[order])
+    wanted = np.arange(1, parts) / parts * below[-1]
+    return np.asarray(values[order][np.searchsorted(below, wanted)])
+
+
 def bootstrap(events: NDArray[np.int64], weights: Array, seed: int, replicas: int = REPLICAS) -> Array:
     """Weights of every jet in the replicas of the sample: those of an event enter or stay out together.
 

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.stats
 from sklearn.metrics import roc_auc_score
 
-from models.offline.merit import HeldOut, Merit, Scored, gain, kept_models, median_curve, merit
+from models.offline.merit import (
+    HeldOut,
+    Merit,
+    Scored,
+    gain,
+    kept_models,
+    mean_difference,
+    mean_over_models,
+    median_curve,
+    merit,
+)
 from trigger.errors import InputError
 
 
@@ -65,6 +76,23 @@ def test_models_add_their_own_uncertainty():
     areas = [roc_auc_score(held.is_signal, one, sample_weight=held.weights) for one in tagger.scores]
     assert together.auc.value == pytest.approx(np.mean(areas))
     assert together.spread["auc"] == pytest.approx(np.std(areas, ddof=1))
+
+
+def test_few_models_scatter_more_than_they_show():
+    """Student's factor: the mean of two is within its uncertainty of the truth as often as that of many."""
+    rows = np.random.default_rng(1).normal(size=(4000, 1, 2))
+    found = [mean_over_models(np.repeat(one.T, 3, axis=1)) for one in rows]
+    inside = np.mean([abs(one.value) < one.uncertainty for one in found])
+    assert inside == pytest.approx(0.683, abs=4 * np.sqrt(0.683 * 0.317 / 4000))
+    areas = np.array([[0.6, 0.61, 0.59], [0.7, 0.72, 0.68]])
+    found = mean_over_models(areas)
+    assert found.value == pytest.approx(0.65)
+    student = scipy.stats.t.ppf(scipy.stats.norm.cdf(1), 1)
+    assert found.uncertainty == pytest.approx(
+        np.hypot(np.std([0.665, 0.635], ddof=1), student * np.std([0.6, 0.7], ddof=1) / np.sqrt(2))
+    )
+    difference = mean_difference(areas, areas[:1])
+    assert difference.uncertainty == pytest.approx(np.hypot(np.std([0.055, 0.045], ddof=1), student * 0.05))
 
 
 def test_the_rule_drops_a_failed_model_of_thirty():

@@ -242,6 +242,10 @@ def test_an_event_is_read_from_its_softest_to_its_hardest(toy):
     pt = jets.kinematics()["pt_gev"]
     np.testing.assert_allclose(four["sequence"][:, -1, 2], np.log(pt[events.jets[:, 0]] / 300), rtol=1e-5, atol=1e-6)
     assert (four["mask"][:, 0] == (events.jets[:, 1] >= 0)).all()
+    np.testing.assert_allclose(
+        four["sequence"][:, -1, 0], 0.0, atol=1e-6, err_msg="the leading jet is where azimuths are 0"
+    )
+    assert (np.abs(seen["sequence"][..., 0]) <= np.pi + 1e-6).all()
 
 
 def test_jets_that_are_not_there_do_not_count(toy):
