@@ -80,8 +80,10 @@ class BeyondMass(Study):
     """
 
     PAPERS: ClassVar[tuple[str, ...]] = ("1511.05190",)
-    DEPARTURES: ClassVar[tuple[str, ...]] = (
+    SAMPLE: ClassVar[tuple[str, ...]] = (
         "The sample is that of the study jet_images and departs from the paper's as it says there.",
+    )
+    DEPARTURES: ClassVar[tuple[str, ...]] = (
         "Bins are quantiles of few jets, and what their width leaves of a variable is stated; for the uncertainties events are "
         "drawn anew and the weights made anew of them.",
         "Mass and tau21 are judged by their likelihood ratio before weighting, which is at its best in any direction.",
@@ -111,7 +113,8 @@ class BeyondMass(Study):
         tables = (_areas(found, unweighted), _bins(found, sample, table))
         figures = self._figures(found, before, sample, table, place)
         return Result(
-            self.kind, self.PAPERS, self.DEPARTURES, tuple(_requirements(found, unweighted)), taggers, curves, tables,
+            self.kind, self.PAPERS, self.departures(self.sample.data),
+            tuple(_requirements(found, unweighted)), taggers, curves, tables,
             tuple(figures), sample.details(), sample.jets.origin.synthetic, sample.jets.origin.simulated,
         )  # fmt: skip
 

@@ -13,7 +13,7 @@ References:
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, combinations
 from typing import Any, ClassVar, Literal, Self
 
@@ -27,7 +27,7 @@ from models.offline.tagging import Trial, boosted_trees, likelihood, trial
 from trigger.data.generate import SimulatedJets
 from trigger.data.jets import FeatureDataset, concatenate_features
 from trigger.data.offline_jets import OfflineJets
-from trigger.data.sources import JetSource, content_of, jets_of
+from trigger.data.sources import JetSource, content_of, jets_of, weights_of
 from trigger.decision.efficiency import Estimate, auc_and_rejections
 from trigger.digest import SHORT, digest
 from trigger.errors import nearest
@@ -100,8 +100,10 @@ class ClassicalTagging(Study):
         "1307.0007", "1402.2657", "0912.0033", "0912.1342", "1011.2268", "1108.2701", "1305.0007", "1409.6298", "1609.07483",
         "1006.2833", "1211.4462", "1509.04939",
     )  # fmt: skip
-    DEPARTURES: ClassVar[tuple[str, ...]] = (
+    SAMPLE: ClassVar[tuple[str, ...]] = (
         "Our own simulation and a parametrised detector; signal jets contain all quarks of their decay.",
+    )
+    DEPARTURES: ClassVar[tuple[str, ...]] = (
         "The top finder follows 1006.2833 within the jets that are here, not within ones of radius 1.5, and without its later "
         "variants.",
         "A b tag is drawn from the true flavour by the parametrisation in Delphes' CMS card of the tagger of 1211.4462, which "
@@ -179,7 +181,7 @@ class ClassicalTagging(Study):
         )
         figures += [place.draw("masses", spectra), place.draw("pairs", between)]
         return Result(
-            self.kind, self.PAPERS, self.DEPARTURES if self.has_tags else (*self.DEPARTURES, WITHOUT_TAGS),
+            self.kind, self.PAPERS, (*self.departures(self.data), *(() if self.has_tags else (WITHOUT_TAGS,))),
             tuple(requirements), taggers, curves,
             (_family_table(self.signal, taggers), pairwise_table(names, told), _pair_table(told)),
             tuple(figures), {"jets": len(jets), "observables": list(jets.names)}, jets.origin.synthetic, jets.origin.simulated,
@@ -187,10 +189,13 @@ class ClassicalTagging(Study):
 
     def _observables(self, place: Workplace) -> FeatureDataset:
         tags = np.random.default_rng(place.seed) if self.has_tags else None
-        blocks = jets_of(self.data, place.seed, place.samples, place.workers, place.progress)
-        return concatenate_features(
-            [classical_observables(block, self.radius, tags, place.workers) for block in blocks]
-        )
+        parts, pts = [], []
+        for block in jets_of(self.data, place.seed, place.samples, place.workers, place.progress):
+            parts.append(classical_observables(block, self.radius, tags, place.workers))
+            pts.append(block.kinematics()["pt_gev"])
+        whole = concatenate_features(parts)
+        weights = weights_of(self.data, np.concatenate(pts), whole.labels, whole.weights)
+        return replace(whole, weights=weights)
 
 
 def families_of(jets: FeatureDataset) -> dict[str, tuple[str, ...]]:

@@ -53,17 +53,19 @@ class JetImages(Study):
     """
 
     PAPERS: ClassVar[tuple[str, ...]] = ("1511.05190", "1407.5675")
-    DEPARTURES: ClassVar[tuple[str, ...]] = (
+    SAMPLE: ClassVar[tuple[str, ...]] = (
         "Pythia 8.3 in place of 8.170. The signal is every jet in the windows of a W' to W Z of which both decay to quarks, so "
         "that half of it are Z; in the paper the Z is invisible.",
+        "The spectrum of the hard scattering is biased and not weighted back, in a window where the recipe sets one: jets whose "
+        "hard scattering was far softer or harder than they are rarer than in nature.",
+    )
+    DEPARTURES: ClassVar[tuple[str, ...]] = (
         "The window of pT is that of the trimmed jet as in the paper, but every jet is taken and not only the leading one.",
         "Jets are clustered of particles, and then each is summed in towers of 0.1 x 0.1; the paper clusters towers. Mass, "
         "tau21, Delta R and the images are of the same trimmed towers.",
         "The deposits are turned and not the pixels, so that nothing is interpolated.",
         "Two convolutions where the paper has three; rectifiers in the dense network where the paper has MaxOut in the first "
         "two layers.",
-        "The spectrum of the hard scattering is biased and not weighted back, in a window where the recipe sets one: jets whose "
-        "hard scattering was far softer or harder than they are rarer than in nature.",
     )
 
     kind: Literal["jet_images"]
@@ -103,7 +105,8 @@ class JetImages(Study):
             for name in (PHYSICS, PHYSICS_TREES)
         )  # fmt: skip
         return Result(
-            self.kind, self.PAPERS, self.DEPARTURES, requirements, taggers, curves, tuple(tables), tuple(figures),
+            self.kind, self.PAPERS, self.departures(self.sample.data),
+            requirements, taggers, curves, tuple(tables), tuple(figures),
             sample.details(), sample.jets.origin.synthetic, sample.jets.origin.simulated,
         )  # fmt: skip
 

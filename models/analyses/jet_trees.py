@@ -39,7 +39,7 @@ from models.offline.recursive import Order, Recursive, Scale
 from models.offline.tagging import Trial, boosted_trees, cut, likelihood, train_tagger, trial
 from trigger.config import Settings
 from trigger.data.jets import JetDataset, PtWindow, Split, concatenate_jets, flattening_weights, split_by_event
-from trigger.data.sources import JetSource, content_of, jets_of
+from trigger.data.sources import JetSource, all_jets, content_of
 from trigger.decision.efficiency import Estimate
 from trigger.errors import InputError
 from trigger.verdict import Requirement
@@ -96,9 +96,11 @@ class JetTrees(Study):
     """
 
     PAPERS: ClassVar[tuple[str, ...]] = ("1702.00748",)
-    DEPARTURES: ClassVar[tuple[str, ...]] = (
+    SAMPLE: ClassVar[tuple[str, ...]] = (
         "Signal are jets that hold both quarks of a W of a broad W' to W Z, background all jets of QCD collisions; the paper "
         "takes the leading jet of each collision, and another simulation of the detector.",
+    )
+    DEPARTURES: ClassVar[tuple[str, ...]] = (
         "The jets that networks learn from are weighted flat in pT.",
         "A jet's constituents beyond a number, those of lowest pT, are left out.",
         "The numbers of the nodes are scaled with fixed middles and spreads, not with those of the sample; the small recipe "
@@ -142,6 +144,10 @@ class JetTrees(Study):
             raise ValueError(f"orders: kt is among them, and none is given twice; found {list(self.orders)}")
         return self
 
+    def _sources(self) -> list[JetSource]:
+        pairs = [one for one in (self.particles, self.towers) if one is not None]
+        return [source for one in pairs for source in (one.learn, one.judge)] + ([self.events] if self.events else [])
+
     def content(self, seed: int) -> Any:
         """Digests of all samples."""
         pairs = [one for one in (self.particles, self.towers) if one is not None]
@@ -181,14 +187,15 @@ class JetTrees(Study):
             shown = {name.removeprefix("events: "): one.auc for name, one in read.items()}
             figures.append(place.draw("events", event_readings(shown, particles.jets.origin.simulated)))
         return Result(
-            self.kind, self.PAPERS, self.DEPARTURES, tuple(requirements), merits, curves, tuple(tables), tuple(figures),
+            self.kind, self.PAPERS, self.departures(*self._sources()),
+            tuple(requirements), merits, curves, tuple(tables), tuple(figures),
             details, particles.jets.origin.synthetic, particles.jets.origin.simulated,
         )  # fmt: skip
 
     def _jets(self, sample: LearnAndJudge, place: Workplace) -> Jets:
         """Both samples, of the second what is in the windows."""
         learn, judge = (
-            concatenate_jets(list(jets_of(source, seed, place.samples, place.workers, place.progress)))
+            all_jets(source, seed, place.samples, place.workers, place.progress)
             for source, seed in ((sample.learn, place.seed), (sample.judge, place.seed + 1))
         )
         kinematics = judge.kinematics()
@@ -267,7 +274,7 @@ class JetTrees(Study):
 
     def _events(self, source: JetSource, place: Workplace) -> tuple[dict[str, Merit], Curves, dict[str, Any]]:
         """Each way to read an event."""
-        jets = concatenate_jets(list(jets_of(source, place.seed, place.samples, place.workers, place.progress)))
+        jets = all_jets(source, place.seed, place.samples, place.workers, place.progress)
         events = events_of(jets, self.jets_of_event)
         names = np.array(jets.class_names)[events.labels]
         window = float(events.pt_gev.min()), float(events.pt_gev.max())

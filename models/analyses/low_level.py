@@ -139,15 +139,17 @@ class LowLevel(Study):
     """
 
     PAPERS: ClassVar[tuple[str, ...]] = ("1902.08276", "1902.07987", "1810.06111")
-    DEPARTURES: ClassVar[tuple[str, ...]] = (
+    SAMPLE: ClassVar[tuple[str, ...]] = (
         "Images: whole collisions of our own simulation and a parametrised detector, top pairs against QCD, in place of quark "
         "and gluon jets of CMS Open Data with its full simulation; a smaller residual network.",
         "Clustering: parametrised showers in iron, synthetic, in place of Geant4 showers in tungsten; smaller samples.",
+        "Tracking: independent helical toy tracks in ten cylinders, synthetic, in place of the collisions of the tracking "
+        "challenge; the graph network sees the geometry of edges where the recipe says so.",
+    )
+    DEPARTURES: ClassVar[tuple[str, ...]] = (
         "Clustering: the loss takes the better of both orders of the showers. The baselines are ours: two means of the "
         "hits, and the nearest of the true axes, which no network is told and of which one that learns from few showers stays "
         "behind.",
-        "Tracking: independent helical toy tracks in ten cylinders, synthetic, in place of the collisions of the tracking "
-        "challenge; the graph network sees the geometry of edges where the recipe says so.",
     )  # fmt: skip
 
     kind: Literal["low_level"]
@@ -177,7 +179,7 @@ class LowLevel(Study):
         if self.tracking is not None:
             self._tracking(self.tracking, place, found)
         return Result(
-            self.kind, self.PAPERS, self.DEPARTURES, tuple(found.requirements), taggers, curves, tuple(found.tables),
+            self.kind, self.PAPERS, self.departures(), tuple(found.requirements), taggers, curves, tuple(found.tables),
             tuple(found.figures), found.details, self.images is None,
         )  # fmt: skip
 

@@ -28,8 +28,8 @@ from models.offline.fitting import Rows, predict
 from models.offline.merit import over_models
 from models.offline.observables import dense_network, standardised
 from models.offline.tagging import Trial, boosted_regression, train_tagger, trained, trial_of
-from trigger.data.jets import JetDataset, Split, concatenate_jets, split_by_event
-from trigger.data.sources import JetSource, content_of, jets_of
+from trigger.data.jets import JetDataset, Split, split_by_event
+from trigger.data.sources import JetSource, all_jets, content_of
 from trigger.decision.efficiency import Estimate
 from trigger.decision.response import Response, ResponseBin, correction_summary
 from trigger.errors import InputError
@@ -77,8 +77,10 @@ class Regression(Study):
     """
 
     PAPERS: ClassVar[tuple[str, ...]] = ("1912.06046", "1706.04599")
-    DEPARTURES: ClassVar[tuple[str, ...]] = (
+    SAMPLE: ClassVar[tuple[str, ...]] = (
         "Large jets of our own simulation and a parametrised detector in place of CMS's b jets.",
+    )
+    DEPARTURES: ClassVar[tuple[str, ...]] = (
         "The network is small and learns from observables; its loss is the absolute difference, whose best answer is the "
         "median; no quantiles are learnt for a resolution of each jet.",
         "What is learnt leans towards what is frequent in the sample: rare true masses keep a bias, which is shown by bins.",
@@ -111,7 +113,7 @@ class Regression(Study):
             requirements += _requirements(what, found)
             tables.append(_table(what, found))
             figures.append(place.draw(f"response_{what}", responses(found, what, simulated)))
-        jets = _jets(self.energy, place)
+        jets = all_jets(self.energy, place.seed, place.samples, place.workers, place.progress)
         trial = trial_of(jets, self.signal, place.seed)
         inputs = {"observables": standardised(self._observables(jets, place.workers), trial.splits[Split.TRAIN])}
         tagger, models = train_tagger(
@@ -134,7 +136,8 @@ class Regression(Study):
         ]  # fmt: skip
         taggers, curves = judged([tagger], held, place.seed)
         return Result(
-            self.kind, self.PAPERS, self.DEPARTURES, tuple(requirements), taggers, curves, tuple(tables), tuple(figures),
+            self.kind, self.PAPERS, self.departures(self.energy, self.mass),
+            tuple(requirements), taggers, curves, tuple(tables), tuple(figures),
             {"jets": len(jets)}, jets.origin.synthetic, jets.origin.simulated,
         )  # fmt: skip
 
@@ -154,7 +157,7 @@ class Regression(Study):
 
         Also whether the jets are known to be simulated.
         """
-        jets = _jets(source, place)
+        jets = all_jets(source, place.seed, place.samples, place.workers, place.progress)
         if jets.target is None:
             raise InputError(f"{what}: the jets have no target; right would be 'learn' in data of kind offline_jets")
         splits = split_by_event(jets.events, place.seed)
@@ -236,10 +239,6 @@ def _distance(first: NDArray[np.bool_], weights: Floats) -> float:
     """Kolmogorov-Smirnov distance of two parts of a sorted sample; where scores are equal it is too large for both alike."""
     above, below = np.cumsum(weights * first), np.cumsum(weights * ~first)
     return float(np.abs(above / above[-1] - below / below[-1]).max())
-
-
-def _jets(source: JetSource, place: Workplace) -> JetDataset:
-    return concatenate_jets(list(jets_of(source, place.seed, place.samples, place.workers, place.progress)))
 
 
 def _sigmoid(logit: Floats) -> Floats:

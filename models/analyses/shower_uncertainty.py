@@ -33,8 +33,8 @@ from models.offline.merit import (
 )
 from models.offline.tagging import Trial, train_tagger, trial_of
 from trigger.data.generate import SHOWERS
-from trigger.data.jets import Origin, Split, concatenate_jets, split_by_event
-from trigger.data.sources import JetSource, content_of, jets_of
+from trigger.data.jets import Origin, Split, split_by_event
+from trigger.data.sources import JetSource, all_jets, content_of
 from trigger.decision.efficiency import Estimate, auc_and_rejections, bootstrap
 from trigger.errors import InputError
 from trigger.verdict import Requirement, not_measured
@@ -111,12 +111,14 @@ class ShowerUncertainty(Study):
     """
 
     PAPERS: ClassVar[tuple[str, ...]] = ("1609.00607", "1605.08352", "2003.00702")
-    DEPARTURES: ClassVar[tuple[str, ...]] = (
+    SAMPLE: ClassVar[tuple[str, ...]] = (
         "Pythia's own shower, Vincia and variations of Lund strings and of shower scales; Herwig and Sherpa only where a user "
         "gives their events.",
-        "A small convolutional network in place of the paper's, no zooming, one window of pT.",
         "Jets of R = 1.0 without multiple interactions; images are not of trimmed jets, and there is no window of the mass.",
         "The strings' parameters are moved by about half their value, which is no fit to data.",
+    )
+    DEPARTURES: ClassVar[tuple[str, ...]] = (
+        "A small convolutional network in place of the paper's, no zooming, one window of pT.",
     )
 
     kind: Literal["shower_uncertainty"]
@@ -172,12 +174,13 @@ class ShowerUncertainty(Study):
         taggers = {one.name: merit(one.scored, one.held, place.seed) for one in found}
         curves = {one.name: median_curve(one.scored, one.held) for one in found}
         return Result(
-            self.kind, self.PAPERS, self.DEPARTURES, tuple(requirements), taggers, curves, tuple(tables), tuple(figures),
+            self.kind, self.PAPERS, self.departures(self.default, *self.showers.values()),
+            tuple(requirements), taggers, curves, tuple(tables), tuple(figures),
             {"jets": {one.name: len(one.labels) for one in (default, *others)}}, origin.synthetic, origin.simulated,
         )  # fmt: skip
 
     def _simulation(self, name: str, source: JetSource, place: Workplace) -> tuple[Origin, Simulation]:
-        jets = concatenate_jets(list(jets_of(source, place.seed, place.samples, place.workers, place.progress)))
+        jets = all_jets(source, place.seed, place.samples, place.workers, place.progress)
         seen = self.network.seen(jets, place.workers)
         whole = trial_of(jets, self.signal, place.seed)
         whole = replace(whole, splits=split_by_event(jets.events, place.seed, VALIDATION, TEST))

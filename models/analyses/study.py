@@ -23,9 +23,14 @@ from trigger.verdict import Requirement, Status, Verdict, not_measured
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from trigger.data.sources import JetSource
+
 Progress = Callable[[str, int, int], None]
 """Called with what is counted, how many are done, and how many there are to be."""
 Cell = str | int | float | Estimate | None
+OTHER_SAMPLE = ("The jets are those that the recipe names, not the papers' and not those of the packaged recipe.",)
+ROUNDING = 1e-12
+"""An uncertainty that is not larger is one of rounding."""
 RESULT, CURVES = "result.json", "curves.npz"
 Seeds = Annotated[int, Field(ge=2, le=100)]
 """Of a recipe: how many models of each network are trained; with one alone nobody knows how trainings scatter."""
@@ -189,11 +194,21 @@ class Study(Settings):
     """
 
     PAPERS: ClassVar[tuple[str, ...]]
+    SAMPLE: ClassVar[tuple[str, ...]]
+    """Where our own simulation departs from the papers' samples."""
     DEPARTURES: ClassVar[tuple[str, ...]]
+    """Where else the study departs from them."""
 
     kind: str
     fitting: Fitting = Fitting()
     seeds: Seeds = 3
+
+    def departures(self, *sources: JetSource) -> tuple[str, ...]:
+        """What a result says of where it departs from the papers, if its jets come from these sources."""
+        from trigger.data.offline_jets import OfflineJets
+
+        own = all(isinstance(source, OfflineJets) for source in sources)
+        return (*(self.SAMPLE if own else OTHER_SAMPLE), *self.DEPARTURES)
 
     def content(self, seed: int) -> Any:
         """Digests of everything that it is made from besides its settings."""
@@ -234,30 +249,31 @@ def judged(
 def beyond(name: str, found: Estimate, sigmas: float, note: str = "", *, required: bool = True) -> Requirement:
     """A requirement that an effect is larger than 0 by so many of its standard deviations."""
     limit = f"> {sigmas:g} standard deviations"
-    good = found.uncertainty > 0 and found.value > sigmas * found.uncertainty
-    return _requirement(name, found, limit, good, note, required)
+    return _requirement(name, found, limit, found.value > sigmas * found.uncertainty, note, required)
 
 
-def compatible(name: str, found: Estimate, with_: float, sigmas: float, note: str = "") -> Requirement:
+def compatible(
+    name: str, found: Estimate, with_: float, sigmas: float, note: str = "", *, required: bool = True
+) -> Requirement:
     """A requirement that a figure is a number within so many of its standard deviations."""
     limit = f"{with_:g} within {sigmas:g} standard deviations"
-    good = found.uncertainty > 0 and abs(found.value - with_) <= sigmas * found.uncertainty
-    return _requirement(name, found, limit, good, note)
+    return _requirement(name, found, limit, abs(found.value - with_) <= sigmas * found.uncertainty, note, required)
 
 
 def not_below(name: str, found: Estimate, than: float, sigmas: float, note: str = "") -> Requirement:
     """A requirement that a figure is not below a number by more than so many of its standard deviations."""
     limit = f"not below {than:g} by more than {sigmas:g} standard deviations"
-    good = found.uncertainty > 0 and found.value >= than - sigmas * found.uncertainty
-    return _requirement(name, found, limit, good, note)
+    return _requirement(name, found, limit, found.value >= than - sigmas * found.uncertainty, note)
 
 
 def _requirement(name: str, found: Estimate, limit: str, good: bool, note: str, required: bool = True) -> Requirement:
-    known = math.isfinite(found.value) and math.isfinite(found.uncertainty)
+    """Nothing is known of a figure that does not scatter: such are two taggers that are one."""
+    known = math.isfinite(found.value) and math.isfinite(found.uncertainty) and found.uncertainty > ROUNDING
     status = Status.PASS if known and good else Status.FAIL
     return Requirement(
         name=name, status=status, figure=found.value if known else None, limit=limit, required=required,
-        uncertainty=found.uncertainty if known else None, note=note if known else f"the figure is not known; {note}".rstrip("; "),
+        uncertainty=found.uncertainty if known else None,
+        note=note if known else f"the figure, or how it scatters, is not known; {note}".rstrip("; "),
     )  # fmt: skip
 
 

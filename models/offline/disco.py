@@ -12,6 +12,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from models.offline.decorrelated import PROTECTED, SIGNAL, WEIGHT, entropy
@@ -40,11 +41,14 @@ def squared_distance_correlation(x: Any, y: Any, weights: Any) -> Any:
     return covariance / ops.sqrt(ops.maximum(variances, _TINY**2))
 
 
-def disco_loss(strength: float) -> Loss:
+def disco_loss(strength: float, odds: float = 1.0) -> Loss:
     """Cross-entropy of the logit, plus `strength` times dCorr^2 of probability and what is protected over the background.
 
     Args:
         strength: lambda in the reference.
+        odds: Background jets for each signal jet, for which the probability is meant. With 1, as in the reference, nearly all
+            background has a probability of about 0 or all in between; the larger, the more only what is hard to tell from
+            signal has one at all, and counts.
     """
 
     def loss(answers: Any, outputs: Any) -> Any:
@@ -52,7 +56,7 @@ def disco_loss(strength: float) -> Loss:
 
         some = answers[:LARGEST]
         background = (1 - some[:, SIGNAL]) * some[:, WEIGHT]
-        probability = ops.sigmoid(outputs[:LARGEST, 0])
+        probability = ops.sigmoid(outputs[:LARGEST, 0] - math.log(odds))
         penalty = squared_distance_correlation(probability, some[:, PROTECTED], background)
         return entropy(answers, outputs) + strength * penalty
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.offline.merit import REPLICAS, kept_models
-from models.offline.tagging import Trial
+from models.offline.tagging import Trial, balanced
 from trigger.data.jets import Split
 from trigger.decision.efficiency import auc_and_rejections, bootstrap, weighted_quantiles
 from trigger.errors import InputError
@@ -63,10 +63,7 @@ class Matching:
             raise InputError(
                 f"weights by {self.name}: of {len(self.used)} bins none holds enough jets of both; fewer bins would be right"
             )
-        weights = trial.weights * factors
-        for chosen in (trial.is_signal, ~trial.is_signal):
-            weights[chosen] *= len(weights) / 2 / weights[chosen].sum()
-        return replace(trial, weights=weights)
+        return replace(trial, weights=balanced(trial.is_signal, trial.weights * factors))
 
     def left_out(self, trial: Trial) -> tuple[float, float]:
         """Share of signal and of background, by weight, that lies in bins that are not used."""

@@ -194,8 +194,11 @@ def median_curve(tagger: Scored, held: HeldOut) -> tuple[Floats, Floats]:
     middle = tagger.scores[np.argsort(areas)[(len(areas) - 1) // 2]]
     background, signal = roc_curve(middle, held.is_signal, held.weights)
     efficiency = np.linspace(0.01, 1.0, CURVE_POINTS)
+    reached = np.searchsorted(signal, efficiency - 1e-12).clip(
+        max=len(signal) - 1
+    )  # the next threshold: ties are not divided
     with np.errstate(divide="ignore"):
-        return efficiency, 1 / np.interp(efficiency, signal, background)
+        return efficiency, 1 / background[reached]
 
 
 def _kept_replicas(tagger: Scored, held: HeldOut, seed: int, figure: str) -> Floats:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
 """Called with what is counted, how many are done, and how many there are to be."""
+FEWEST_EFFECTIVE = 3.0
+"""Held-out jets of signal and of background, (sum of weights)^2 / sum of their squares; figures of fewer are no figures."""
 LIKELIHOOD_BINS = 40
 """Of a likelihood of one variable; of two, half as many each."""
 
@@ -36,12 +38,32 @@ class Trial:
         weights: With these signal and background weigh the same in all, shape `(jets,)`.
         events: Event numbers, shape `(jets,)`.
         splits: Masks of the jets, events kept whole.
+
+    Raises:
+        InputError: A split has no signal or no background, or a few jets of large weights are nearly all of the held-out ones.
     """
 
     is_signal: NDArray[np.bool_]
     weights: Floats
     events: NDArray[np.int64]
     splits: dict[Split, NDArray[np.bool_]]
+
+    def __post_init__(self) -> None:
+        for split, chosen in self.splits.items():
+            counts = {
+                name: self.weights[chosen & kind]
+                for name, kind in (("signal", self.is_signal), ("background", ~self.is_signal))
+            }
+            told = " and ".join(f"{(one > 0).sum()} of {name}" for name, one in counts.items())
+            if not all((one > 0).any() for one in counts.values()):
+                raise InputError(f"the {split} split has {told} jets with a weight; a larger sample would be right")
+            effective = {name: float(one.sum() ** 2 / np.square(one).sum()) for name, one in counts.items()}
+            if split is Split.TEST and min(effective.values()) < FEWEST_EFFECTIVE:
+                raise InputError(
+                    f"the held-out jets are {told}, with their weights worth "
+                    + " and ".join(f"{one:.3g} of {name}" for name, one in effective.items())
+                    + f": less than {FEWEST_EFFECTIVE:g} say nothing; a larger sample, or one with other weights, would be right"
+                )
 
     @property
     def held(self) -> HeldOut:
@@ -78,12 +100,21 @@ def trial_of(jets: JetDataset, signal: tuple[str, ...], seed: int) -> Trial:
 
 def trial(is_signal: NDArray[np.bool_], weights: Floats, events: NDArray[np.int64], seed: int) -> Trial:
     """A trial of rows that are signal or background. See `trial_of`."""
-    balanced = np.array(weights, dtype=np.float64)
+    return Trial(is_signal, balanced(is_signal, weights), events, split_by_event(events, seed))
+
+
+def balanced(is_signal: NDArray[np.bool_], weights: Floats) -> Floats:
+    """Weights with which signal and background weigh the same, each half of the number of jets.
+
+    Raises:
+        InputError: There is no signal or no background, or none with a weight.
+    """
+    even = np.array(weights, dtype=np.float64)
     for name, chosen in (("signal", is_signal), ("background", ~is_signal)):
-        if not balanced[chosen].sum() > 0:
+        if not even[chosen].sum() > 0:
             raise InputError(f"the sample of {len(is_signal)} jets has no {name}, or none with a weight")
-        balanced[chosen] *= len(balanced) / 2 / balanced[chosen].sum()
-    return Trial(is_signal, balanced, events, split_by_event(events, seed))
+        even[chosen] *= len(even) / 2 / even[chosen].sum()
+    return even
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,10 @@ def test_the_order_is_claimed_only_where_the_recipe_says_so():
     good = Scored("good", (2.0 * held.is_signal + noise)[None])
     poor = Scored("poor", (1.0 * held.is_signal + noise)[None])
     singles = {"particle_net_lite": good, "particle_flow": poor}
-    assert study._order(singles, held, 1).status is Status.PASS
+    assert study._order(singles, held, 1).status is Status.FAIL, "so few jets show no difference"
+    assert study._order(singles, held, 1).required
+    own = study.model_copy(update={"signal": ("W",)})
+    assert not own._order(singles, held, 1).required, "figures of top jets say nothing of others"
     swapped = {"particle_net_lite": poor, "particle_flow": good}
     assert study._order(swapped, held, 1).status is Status.FAIL
     assert study._order(dict.fromkeys(singles, good), held, 1).status is Status.FAIL, (
@@ -211,9 +214,7 @@ def test_topo_dnn_with_pileup_and_on_as_many_jets_without(tmp_path):
     pileup = "study.pileup={kind: toy, classes: [quark, top], jets_per_class: 100}"
     recipe = load_analysis("top_tagging", (*SMALL, pileup))
     result = recipe.study.run(place_of(tmp_path))
-    assert {"topo_dnn", "topo_dnn_without_pileup", "topo_dnn_with_pileup", COMBINATION, MASS, MASS_AND_TAU} == set(
-        result.taggers
-    )
+    assert {"topo_dnn", "topo_dnn_without_pileup", "topo_dnn_with_pileup", MASS, MASS_AND_TAU} == set(result.taggers)
     assert set(result.curves) == {"topo_dnn", COMBINATION, MASS, MASS_AND_TAU}, "of the same jets"
     published, order, crowded = result.tables
     assert [row[0] for row in published.rows] == ["topo_dnn", COMBINATION]

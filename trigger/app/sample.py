@@ -15,8 +15,8 @@ from trigger.data.events import EventDataset, concatenate_events, read_events
 from trigger.data.generate import SimulatedJets, generate
 from trigger.data.generate_events import EventData, events_digest, generate_events
 from trigger.data.jets import FeatureDataset, JetDataset, concatenate_features
-from trigger.data.rootfile import RootData, final_weights, input_files
-from trigger.data.sources import content_of, digests_of, jets_of
+from trigger.data.rootfile import input_files
+from trigger.data.sources import content_of, digests_of, jets_of, weights_of
 from trigger.data.table import TableData, read_table
 from trigger.data.toy import ToyEventData, toy_events
 from trigger.errors import InputError, nearest
@@ -91,9 +91,7 @@ def table(recipe: Recipe, inputs: Inputs, folder: Path, workers: int, report: Re
         parts.append(seen.table(block, workers))
         pts.append(block.kinematics()["pt_gev"])
     whole = concatenate_features(parts)
-    if isinstance(data, RootData):
-        weights = final_weights(data, np.concatenate(pts), whole.labels, whole.weights)
-        whole = replace(whole, weights=weights)
+    whole = replace(whole, weights=weights_of(data, np.concatenate(pts), whole.labels, whole.weights))
     counted = [part.origin.details["images"] for part in parts if "images" in part.origin.details]
     if counted:  # each part has counted what lies outside its own images
         summed = {name: sum(one[name] for one in counted) for name in counted[0]}

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from trigger.data.generate import Progress, PythiaData, SimulatedJets, generate, read_generated, sample_digest
 from trigger.data.hepmc import HepMcJets, read_hepmc
 from trigger.data.hepmc import input_files as hepmc_files
-from trigger.data.jets import JetDataset
+from trigger.data.jets import JetDataset, concatenate_jets
 from trigger.data.level1_jets import Level1JetData
 from trigger.data.offline_jets import OfflineJets
 from trigger.data.public import PublicJets, read_public
 from trigger.data.public import input_files as public_files
-from trigger.data.rootfile import RootData, input_files, read_jets
+from trigger.data.rootfile import RootData, final_weights, input_files, read_jets
 from trigger.data.toy import ToyData, toy_jets
 from trigger.digest import file_digest
 
+Floats = NDArray[np.float64]
 JetSource = Annotated[
     PythiaData | OfflineJets | Level1JetData | RootData | PublicJets | HepMcJets | ToyData, Field(discriminator="kind")
 ]
@@ -29,7 +33,7 @@ JetSource = Annotated[
 def jets_of(
     source: JetSource, seed: int, folder: Path, workers: int = 1, progress: Progress | None = None
 ) -> Iterator[JetDataset]:
-    """The jets of a source, block by block; the weights of `RootData` are those before `flatten_pt` (`final_weights`).
+    """The jets of a source, block by block; the weights are those before `weights_of`.
 
     Args:
         source: Where they come from.
@@ -52,6 +56,26 @@ def jets_of(
             yield from read_hepmc(source, seed, workers)
         case ToyData():
             yield from toy_jets(source, seed)
+
+
+def all_jets(
+    source: JetSource, seed: int, folder: Path, workers: int = 1, progress: Progress | None = None
+) -> JetDataset:
+    """All jets of a source at once, their weights flattened where it asks for that. See `jets_of`."""
+    jets = concatenate_jets(list(jets_of(source, seed, folder, workers, progress)))
+    return replace(jets, weights=weights_of(source, jets.kinematics()["pt_gev"], jets.labels, jets.weights))
+
+
+def weights_of(source: JetSource, pt_gev: Floats, labels: NDArray[np.int64], weights: Floats) -> Floats:
+    """Weights of all jets of a source: what `jets_of` gave, flattened in pT where the source asks for that.
+
+    Args:
+        source: Where they come from.
+        pt_gev: Shape `(jets,)`, as are the next.
+        labels: Class of each.
+        weights: Those that `jets_of` gave.
+    """
+    return final_weights(source, pt_gev, labels, weights) if isinstance(source, RootData) else weights
 
 
 def content_of(source: JetSource, seed: int) -> Any:
