@@ -145,7 +145,8 @@ class BeyondMass(Study):
     def _figures(
         self, found: dict[str, Weighted], before: list[Scored], sample: TrimmedSample, table: Floats, place: Workplace
     ) -> list[str]:
-        from trigger.plots.beyond_mass import Shown, rejections, spectra
+        from trigger.plots.beyond_mass import Shown, spectra
+        from trigger.plots.studies import rejection_curves
 
         trial, simulated, drawn = sample.trial, sample.jets.origin.simulated, []
         test = trial.splits[Split.TEST]
@@ -160,7 +161,7 @@ class BeyondMass(Study):
             drawn.append(place.draw(f"spectra_weighted_by_{title}", figure))
             earlier = {which.name: median_curve(which, trial.held) for which in before}
             later = {which: median_curve(judge, weighted.held) for which, judge in one.taggers.items()}
-            drawn.append(place.draw(f"rejection_weighted_by_{title}", rejections(earlier, later, simulated)))
+            drawn.append(place.draw(f"rejection_weighted_by_{title}", rejection_curves(later, simulated, earlier)))
         return drawn
 
 

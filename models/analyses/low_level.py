@@ -288,16 +288,19 @@ class LowLevel(Study):
             return part.network.build({name: array.shape[1:] for name, array in seen.items()})
 
         rows = _rows_of(seen, graphs.answers(), splits)
-        logits, found.details["graph network"] = self._graph_network(part, build, rows, place)
+        logits, network = self._trained(
+            part.network.kind, build, rows, part.fitting or self.fitting, edge_loss, place, (Split.VALIDATION, Split.TEST)
+        )  # fmt: skip
         parts = {split: graphs.take(splits[split]) for split in (Split.VALIDATION, Split.TEST)}
         cut_at = int(splits[Split.VALIDATION].sum())
-        self._edges(graphs, splits, [one[cut_at:] for one in logits], place, found)
+        self._edges(graphs, splits, [one[cut_at:] for one in logits], network, place, found)
         scores = {Split.VALIDATION: logits[0][:cut_at], Split.TEST: logits[0][cut_at:]}
         found.details["tracks"] = {"graphs": len(graphs), "held out": len(parts[Split.TEST]), "synthetic": True}
         _tracks(part, parts, scores, place, found)
 
     def _edges(
-        self, graphs: HitGraphs, splits: dict[Split, NDArray[np.bool_]], logits: list[Floats], place: Workplace, found: _Found
+        self, graphs: HitGraphs, splits: dict[Split, NDArray[np.bool_]], logits: list[Floats], trainings: Trained,
+        place: Workplace, found: _Found,
     ) -> None:  # fmt: skip
         """AUC of edges: single cuts, trees of the geometry, and the graph network."""
         sample = edge_trial(graphs, splits)
@@ -307,27 +310,22 @@ class LowLevel(Study):
         both = -np.maximum(np.abs(slope) / limits["phi_slope_max"], np.abs(z0) / limits["z0_max_mm"])
         table = np.column_stack([slope, z0, np.take_along_axis(graphs.layer, graphs.senders, 1)[graphs.edge_mask]])
         mask = graphs.edge_mask[splits[Split.TEST]]
-        network = Scored(GRAPH, np.stack([one[mask] for one in logits]), threshold=0.0)
+        network = Scored(
+            GRAPH, np.stack([one[mask] for one in logits]), threshold=0.0, parameters=trainings.parameters,
+            trained_per_s=trainings.rows_per_s,
+        )  # fmt: skip
         cuts = [cut(f"cut on {name}", values, sample) for name, values in (*near.items(), ("both", both))]
         others = [*cuts, boosted_trees(EDGE_TREES, table, sample, self.seeds, place.seed)]
         merits, _ = judged([*others, network], sample.held, place.seed)
         gains = {one.name: gain(network, one, sample.held, place.seed) for one in others}
         found.tables.append(Table(
-            "tracking (synthetic tracks): edges", ("tagger", "AUC", "graph network minus this"),
-            tuple((name, one.auc, gains.get(name)) for name, one in merits.items()),
+            "tracking (synthetic tracks): edges",
+            ("tagger", "AUC", "graph network minus this", "parameters", "graphs/s learnt"),
+            tuple((name, one.auc, gains.get(name), one.parameters, one.trained_per_s) for name, one in merits.items()),
         ))  # fmt: skip
         best = max((one.name for one in others), key=lambda name: merits[name].auc.value)
         note = f"synthetic tracks; AUC {merits[GRAPH].auc.value:.4f} against {merits[best].auc.value:.4f} of {best}"
         found.requirements.append(beyond("tracking:edges over best other", gains[best], 3, note, required=False))
-
-    def _graph_network(
-        self, part: TrackingPart, build: Callable[[], keras.Model], rows: dict[Split, Rows], place: Workplace
-    ) -> tuple[list[Floats], dict[str, Any]]:
-        """Logits of the edges of validation and held-out graphs, of each model; size and speed."""
-        logits, found = self._trained(
-            part.network.kind, build, rows, part.fitting or self.fitting, edge_loss, place, (Split.VALIDATION, Split.TEST)
-        )  # fmt: skip
-        return logits, {"parameters": found.parameters, "graphs/s learnt": found.rows_per_s}
 
     def _trained(
         self, name: str, build: Callable[[], keras.Model], rows: dict[Split, Rows], how: Fitting, loss: Loss, place: Workplace,

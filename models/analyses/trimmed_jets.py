@@ -165,7 +165,7 @@ class TrimmedJets(Settings):
     def _selected(self, jets: JetDataset) -> tuple[JetDataset, Substructure] | None:
         """Trimmed jets of a block in the windows; `None` where there is none."""
         seen = jets if self.tower_width is None else in_towers(jets, self.tower_width)
-        seen, _ = trimmed_jets(seen, self.subjet_radius, self.trim)
+        seen = trimmed_jets(seen, self.subjet_radius, self.trim)
         kinematics = seen.kinematics()
         chosen = np.ones(len(seen), dtype=bool)
         for name, window in (("pt_gev", self.pt_gev), ("mass_gev", self.mass_gev)):

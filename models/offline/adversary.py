@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.offline.decorrelated import BACKGROUND_SHARE, PROTECTED, SIGNAL, entropy
 from models.offline.fitting import Loss
+from models.offline.layers import PACKAGE
 
 if TYPE_CHECKING:
     import keras
@@ -34,7 +35,7 @@ def gradient_reversal() -> Any:
     import keras
     from keras import ops
 
-    @keras.saving.register_keras_serializable(package="jetgate")
+    @keras.saving.register_keras_serializable(package=PACKAGE)
     class GradientReversal(keras.layers.Layer):  # type: ignore[misc]
         def __init__(self, strength: float, **keywords: Any) -> None:
             super().__init__(**keywords)
@@ -58,7 +59,7 @@ def soft_steps() -> Any:
     import keras
     from keras import ops
 
-    @keras.saving.register_keras_serializable(package="jetgate")
+    @keras.saving.register_keras_serializable(package=PACKAGE)
     class SoftSteps(keras.layers.Layer):  # type: ignore[misc]
         def call(self, x: Any) -> Any:
             places = ops.linspace(-_REACH, _REACH, _STEPS, dtype=x.dtype)

@@ -1,7 +1,7 @@
 """How well the energy of calorimeter hits was shared out between two showers.
 
 References:
-    arXiv:1902.07987: the response, its truncated moments, and the clustering accuracy.
+    arXiv:1902.07987: the response, its truncated mean, and the clustering accuracy.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from trigger.errors import InputError
 
 Floats = NDArray[np.floating[Any]]
 TRUNCATED = (0.2, 2.8)
-"""Responses that the truncated moments are of."""
+"""Responses that the truncated mean is of."""
 ACCURATE = (0.7, 1.3)
 """Responses that count as right."""
 
@@ -27,19 +27,13 @@ class ResponseSummary:
 
     Attributes:
         showers: How many.
-        mean: Their mean.
-        width: Their standard deviation.
         truncated_mean: Mean of those within `TRUNCATED`.
-        truncated_width: Standard deviation of the same.
         central_width: Half the range of the central 68.3 %.
         accuracy: Share of showers within `ACCURATE`.
     """
 
     showers: int
-    mean: float
-    width: float
     truncated_mean: float
-    truncated_width: float
     central_width: float
     accuracy: float
 
@@ -92,7 +86,7 @@ def responses(energy: Floats, predicted: Floats, truth: Floats) -> Floats:
 
 
 def summarise(found: Floats) -> ResponseSummary:
-    """The moments of responses; those that are NaN are left out.
+    """The summary of responses; those that are NaN are left out.
 
     Raises:
         InputError: There is none within the truncation.
@@ -104,8 +98,7 @@ def summarise(found: Floats) -> ResponseSummary:
         raise InputError(f"of {len(flat)} responses none is between {TRUNCATED[0]} and {TRUNCATED[1]}")
     low, high = np.quantile(flat, [0.1585, 0.8415])
     return ResponseSummary(
-        showers=len(flat), mean=float(flat.mean()), width=float(flat.std()), truncated_mean=float(inside.mean()),
-        truncated_width=float(inside.std()), central_width=float(high - low) / 2,
+        showers=len(flat), truncated_mean=float(inside.mean()), central_width=float(high - low) / 2,
         accuracy=float(((flat > ACCURATE[0]) & (flat < ACCURATE[1])).mean()),
     )  # fmt: skip
 

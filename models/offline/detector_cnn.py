@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from models.offline import layers
 from trigger.config import Settings
 from trigger.errors import InputError
 
@@ -79,8 +80,7 @@ class DetectorCnn(Settings):
             ]
         )
         x = keras.layers.Dropout(self.dropout, name="dropout")(x)
-        logits = keras.layers.Dense(outputs, dtype="float32", name="logits")(x)
-        return keras.Model({"image": image}, logits, name=self.kind)
+        return keras.Model({"image": image}, layers.logits(x, outputs), name=self.kind)
 
     def _block(self, x: Any, filters: int, stride: int, name: str) -> Any:
         import keras

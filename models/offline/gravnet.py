@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from models.offline import layers
 from trigger.config import Settings
 from trigger.errors import InputError
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 Nodes = tuple[Annotated[int, Field(gt=0)], ...]
 POTENTIAL = 10.0
 """Slope of the potential of GravNet, of the authors' layers."""
-FAR = 1e9
-"""A distance beyond all others; squared distances stay far below."""
 
 
 class GravNet(Settings):
@@ -152,7 +151,7 @@ def _finished(inputs: dict[str, Any], kept: list[Any], hidden: Nodes, outputs: i
     x = ops.concatenate(kept, axis=-1) if len(kept) > 1 else kept[0]
     for number, units in enumerate(hidden, 1):
         x = keras.layers.Dense(units, activation="relu", name=f"hidden{number}")(x)
-    x = keras.layers.Dense(outputs, dtype="float32", name="logits")(x)
+    x = layers.logits(x, outputs)
     # An operation, which ends the mask that layers hand on: the loss knows what is padding by its energy.
     x = x * ops.expand_dims(ops.cast(inputs["mask"], "float32"), -1)
     return keras.Model(inputs, x, name=name)
@@ -201,11 +200,11 @@ def gravnet_layer(
     product = ops.matmul(fixed, ops.transpose(fixed, (0, 2, 1)))
     distance = ops.expand_dims(squared, 2) + ops.expand_dims(squared, 1) - 2 * product
     absent = ops.cast(ops.logical_not(mask), "float32")
-    far = FAR * (ops.expand_dims(absent, 1) + ops.eye(hits))
+    far = layers.FAR * (ops.expand_dims(absent, 1) + ops.eye(hits))
     nearest, where = ops.top_k(-(distance + far), neighbours)
     # How near: by one that is exact.
     distance = ops.sum(ops.square(ops.expand_dims(place, 2) - rows_of(place, where)), axis=-1)
-    weight = ops.exp(-POTENTIAL * distance) * ops.cast(nearest > -FAR / 2, "float32")
+    weight = ops.exp(-POTENTIAL * distance) * ops.cast(nearest > -layers.FAR / 2, "float32")
     told = rows_of(features, where) * ops.expand_dims(ops.cast(weight, features.dtype), -1)
     x = ops.concatenate([x, ops.max(told, axis=2), ops.mean(told, axis=2)], axis=-1)
     return keras.layers.Dense(filters, activation="tanh", name=f"{name}_output")(x)

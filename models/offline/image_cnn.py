@@ -121,7 +121,7 @@ class ImageCnn(Settings):
 
         Args:
             jets: Jets with constituents.
-            workers: Not used: most of the time is fastjet's, in one thread, where there is trimming, and little where not.
+            workers: Not used: one core is enough.
 
         Raises:
             InputError: See `trigger.inputs.images.JetImageInputs.images`.

@@ -14,6 +14,8 @@ from trigger.errors import InputError
 
 PACKAGE = "jetgate"
 """What the names of our layers in a saved network begin with."""
+FAR = 1e9
+"""A distance, squared or not, beyond all others: of what is not there."""
 
 
 def start(shapes: Mapping[str, tuple[int, ...]], names: Sequence[str], network: str) -> dict[str, Any]:

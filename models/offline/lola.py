@@ -22,8 +22,6 @@ from trigger.data.jets import JetDataset
 if TYPE_CHECKING:
     import keras
 
-_FAR = 1e9
-"""Stands in a minimum for what is not there."""
 _SMALLEST = 1e-12
 """Square of a pT below which its root is not differentiated."""
 
@@ -166,7 +164,7 @@ def lorentz_layer() -> Any:
             distance = _squared(momenta[:, :, None] - momenta[:, None, :])[..., None]
             other = filled[:, None, :, None]
             sums = ops.sum(distance * other * self.of_sums, axis=2)
-            minima = ops.min(ops.where(other > 0.5, distance * self.of_minima, _FAR), axis=2)
+            minima = ops.min(ops.where(other > 0.5, distance * self.of_minima, layers.FAR), axis=2)
             single = ops.stack([_squared(momenta), pt, energies], axis=-1)
             return ops.concatenate([single, sums, minima], axis=-1) * filled[..., None]
 

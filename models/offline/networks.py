@@ -1,4 +1,4 @@
-"""The offline networks as one type, and how a saved one is read."""
+"""The offline networks that learn from the jets themselves as one type, and how a saved one is read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ CloudNetwork = Annotated[
     | MultiBody,
     Field(discriminator="kind"),
 ]  # fmt: skip
-"""Every offline network that a recipe can name."""
+"""Networks that make their inputs from jets (`seen`). Those of graphs of hits and of showers (`EdgeNetwork`, `GravNet`, `GarNet`,
+`DetectorCnn`), and those of trees, are named by their analyses."""
 
 OWN_LAYERS = (
     layers.masked_mean, layers.masked_batch_normalization, particle_net.nearest_neighbours, particle_net.edge_convolution,

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 Nodes = tuple[Annotated[int, Field(gt=0)], ...]
 Channels = Annotated[Nodes, Field(min_length=1)]
 
-_FAR = 1e9
-"""Squared distance of what is no neighbour."""
 _EXACT = 4
 """Up to so many coordinates, distances are taken coordinate by coordinate: a matrix product would lose small ones."""
 
@@ -153,9 +151,9 @@ def nearest_neighbours() -> Any:
             points = ops.stop_gradient(points)
             filled = filled > 0.5
             pair = filled[:, :, None] & filled[:, None, :] & ~ops.eye(slots, dtype="bool")
-            distance = ops.where(pair, _squared_distances(points), _FAR)
+            distance = ops.where(pair, _squared_distances(points), layers.FAR)
             found, index = ops.top_k(-distance, min(self.neighbours, slots - 1))
-            return ops.cast(index, "int32"), found > -_FAR / 2
+            return ops.cast(index, "int32"), found > -layers.FAR / 2
 
         def get_config(self) -> dict[str, Any]:
             return {**super().get_config(), "neighbours": self.neighbours}

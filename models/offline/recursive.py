@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from models.offline import layers
 from trigger.config import Settings
 from trigger.data.jets import JetDataset
 from trigger.inputs.alignment import aligned, aligned_pixels
@@ -206,7 +207,7 @@ def classified(x: Any, width: int, outputs: int) -> Any:
 
     for number in range(2):
         x = keras.layers.Dense(width, activation="relu", name=f"dense_{number}")(x)
-    return keras.layers.Dense(outputs, dtype="float32", name="outputs")(x)
+    return layers.logits(x, outputs)
 
 
 @lru_cache(maxsize=1)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
 """Called with what is counted, how many are done, and how many there are to be."""
-FEWEST_EFFECTIVE = 3.0
+FEWEST_EFFECTIVE = 2.0
 """Held-out jets of signal and of background, (sum of weights)^2 / sum of their squares; figures of fewer are no figures."""
 LIKELIHOOD_BINS = 40
 """Of a likelihood of one variable; of two, half as many each."""

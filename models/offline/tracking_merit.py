@@ -1,4 +1,4 @@
-"""How well tracks are found: edges that are accepted, and the tracks that hang together by them.
+"""How well tracks are found: those that hang together by accepted edges.
 
 A candidate is a connected component of the accepted edges with `min_hits` hits or more. A particle is reconstructable if as
 many of its hits are in the graph. A candidate and a particle match by one of three definitions:
@@ -13,8 +13,7 @@ match to any particle, and the duplicate rate the share that matches a particle 
 possible by `lhc`).
 
 References:
-    Definitions of matches: arXiv:2103.16701, arXiv:2309.16754; double majority: the score of arXiv:1904.06778. Efficiency and
-    purity of edges: arXiv:1810.06111.
+    Definitions of matches: arXiv:2103.16701, arXiv:2309.16754; double majority: the score of arXiv:1904.06778.
 """
 
 from __future__ import annotations
@@ -29,23 +28,6 @@ from trigger.data.tracks import HitGraphs
 from trigger.errors import InputError
 
 Match = Literal["perfect", "double_majority", "lhc"]
-
-
-@dataclass(frozen=True)
-class EdgeFigures:
-    """Of accepted edges.
-
-    Attributes:
-        efficiency: Share of the true edges that are accepted.
-        purity: Share of the accepted edges that are true; `None` where none is accepted.
-        accuracy: Share of edges that are true and accepted, or neither.
-        edges: How many edges there are.
-    """
-
-    efficiency: float
-    purity: float | None
-    accuracy: float
-    edges: int
 
 
 @dataclass(frozen=True)
@@ -77,7 +59,6 @@ class Tracks:
         candidate_hits: Hits of each candidate.
         particle_hits: Hits of each particle in the graphs, the reconstructable ones alone.
         particle_pt_gev: pT of each.
-        particle_eta: Pseudorapidity of each.
         candidate: Of each pair with hits in common: the candidate.
         particle: And the particle, -1 for one that is not reconstructable.
         shared: How many hits they have in common.
@@ -87,7 +68,6 @@ class Tracks:
     candidate_hits: NDArray[np.int64]
     particle_hits: NDArray[np.int64]
     particle_pt_gev: NDArray[np.float64]
-    particle_eta: NDArray[np.float64]
     candidate: NDArray[np.int64]
     particle: NDArray[np.int64]
     shared: NDArray[np.int64]
@@ -104,7 +84,7 @@ class Tracks:
         return good
 
     def found(self, match: Match) -> NDArray[np.bool_]:
-        """Whether each reconstructable particle has a match: what an efficiency against pT or eta is counted from."""
+        """Whether each reconstructable particle has a match: what an efficiency against pT is counted from."""
         good = self.matched(match) & (self.particle >= 0)
         return np.bincount(self.particle[good], minlength=len(self.particle_hits)) > 0
 
@@ -122,27 +102,6 @@ class Tracks:
             duplicate_rate=surplus / candidates if candidates else None,
             particles=len(self.particle_hits), candidates=candidates,
         )  # fmt: skip
-
-
-def edge_figures(graphs: HitGraphs, accepted: NDArray[np.bool_]) -> EdgeFigures:
-    """Efficiency and purity of accepted edges.
-
-    Args:
-        graphs: The graphs.
-        accepted: Whether each edge is accepted, shape `(graphs, edges)`; padding does not count.
-
-    Raises:
-        InputError: The shape is another one, or no edge is true.
-    """
-    _check(graphs, accepted)
-    truth, chosen = graphs.truth[graphs.edge_mask], accepted[graphs.edge_mask]
-    if not truth.any():
-        raise InputError(f"of {len(truth)} edges none is true")
-    both = int((truth & chosen).sum())
-    return EdgeFigures(
-        efficiency=both / int(truth.sum()), purity=both / int(chosen.sum()) if chosen.any() else None,
-        accuracy=float((truth == chosen).mean()), edges=len(truth),
-    )  # fmt: skip
 
 
 def find_tracks(graphs: HitGraphs, accepted: NDArray[np.bool_], min_hits: int = 3) -> Tracks:
@@ -184,7 +143,7 @@ def find_tracks(graphs: HitGraphs, accepted: NDArray[np.bool_], min_hits: int = 
     pairs, shared = np.unique(np.stack([component[common], particle[common]]), axis=1, return_counts=True)
     return Tracks(
         candidate_hits=candidate_hits[kept], particle_hits=particle_hits[reconstructable],
-        particle_pt_gev=graphs.pt_gev.ravel()[reconstructable], particle_eta=graphs.eta.ravel()[reconstructable],
+        particle_pt_gev=graphs.pt_gev.ravel()[reconstructable],
         candidate=new_candidate[pairs[0]], particle=new_particle[pairs[1]], shared=shared, total=particle_hits[pairs[1]],
     )  # fmt: skip
 

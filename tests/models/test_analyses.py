@@ -37,7 +37,7 @@ TOYS: dict[str, tuple[str, ...]] = {
         "study.clustering.fitting.epochs=2", "study.tracking.data.graphs=60", "study.tracking.data.tracks=3",
         "study.tracking.fitting.epochs=2",
     ),
-    "regression": (f"study.energy={WITH_TARGET}", f"study.mass={WITH_TARGET}"),
+    "regression": (f"study.energy={WITH_TARGET}", f"study.mass={WITH_TARGET}", "study.bins=2"),
     "shower_uncertainty": (f"study.default={PAIR}", f"study.showers={ANOTHER_PAIR}"),
     "top_tagging": ("study.data={kind: toy, classes: [quark, top], jets_per_class: 150}", "study.pileup=null"),
 }  # fmt: skip

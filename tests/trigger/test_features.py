@@ -95,13 +95,12 @@ def test_every_feature_against_nested_loops(toy):
         assert dict(zip(found.names, row, strict=True)) == pytest.approx(expected, rel=1e-8, abs=1e-9)
 
 
+@pytest.mark.usefixtures("quiet_fastjet")
 def test_grooming_against_fastjet():
     import fastjet
-    from fastjet import _swig
 
     from trigger.inputs.grooming import mmdt
 
-    _swig.ClusterSequence.set_fastjet_banner_stream(None)
     (jets,) = toy_jets(ToyData(kind="toy", jets_per_class=60), seed=11)
     c = jets.constituents
     four = ak.zip({name: c[name] for name in ("px", "py", "pz", "E")}, with_name="Momentum4D")

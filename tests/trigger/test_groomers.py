@@ -33,29 +33,25 @@ def sample(toy):
     return np.concatenate(jets), np.concatenate([[0], np.cumsum([len(jet) for jet in jets])])
 
 
-def fastjet_kept(momentum, offsets, tool):
-    """The constituents that a tool of fastjet keeps, one jet at a time."""
-    import fastjet
-    from fastjet import _swig
+@pytest.fixture
+def fastjet_kept(fastjet_sequence):
+    """The constituents that a tool of fastjet keeps, one jet at a time: a function."""
 
-    _swig.ClusterSequence.set_fastjet_banner_stream(None)
-    kept = np.zeros(len(momentum), dtype=bool)
-    for start, stop in itertools.pairwise(offsets):
-        particles = []
-        for number in range(start, stop):
-            particle = fastjet.PseudoJet(*map(float, momentum[number]))
-            particle.set_user_index(int(number))
-            particles.append(particle)
-        sequence = fastjet.ClusterSequence(particles, fastjet.JetDefinition(fastjet.cambridge_algorithm, 1000.0))
-        (jet,) = sequence.inclusive_jets()
-        groomed = tool(jet)
-        kept[[one.user_index() for one in groomed.constituents()]] = True
-    return kept
+    def found(momentum, offsets, tool):
+        kept = np.zeros(len(momentum), dtype=bool)
+        for start, stop in itertools.pairwise(offsets):
+            sequence = fastjet_sequence(momentum[start:stop])
+            (jet,) = sequence.inclusive_jets()
+            groomed = tool(jet)
+            kept[[start + one.user_index() for one in groomed.constituents()]] = True
+        return kept
+
+    return found
 
 
 @pytest.mark.parametrize(("radius", "fraction"), [(0.3, 0.05), (0.2, 0.03), (0.1, 0.1)])
 @pytest.mark.parametrize("power", [KT, CAMBRIDGE])
-def test_trimming_is_fastjets(sample, radius, fraction, power):
+def test_trimming_is_fastjets(sample, fastjet_kept, radius, fraction, power):
     import fastjet
     from fastjet import _swig
 
@@ -67,7 +63,7 @@ def test_trimming_is_fastjets(sample, radius, fraction, power):
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_filtering_is_fastjets(sample, count):
+def test_filtering_is_fastjets(sample, fastjet_kept, count):
     import fastjet
     from fastjet import _swig
 
@@ -79,7 +75,7 @@ def test_filtering_is_fastjets(sample, count):
 
 @pytest.mark.parametrize(("z_cut", "factor"), [(0.1, 0.5), (0.05, 0.3), (0.3, 0.0)])
 @pytest.mark.parametrize("power", [KT, CAMBRIDGE])
-def test_pruning_is_fastjets(sample, z_cut, factor, power):
+def test_pruning_is_fastjets(sample, fastjet_kept, z_cut, factor, power):
     import fastjet
     from fastjet import _swig
 

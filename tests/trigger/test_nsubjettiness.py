@@ -25,14 +25,8 @@ def wrapped(angle):
     return math.remainder(angle, 2 * math.pi)
 
 
-def slow_axes(particles, n, scheme):
-    """Rapidity and azimuth of fastjet's exclusive kt jets."""
-    import fastjet
-    from fastjet import _swig
-
-    _swig.ClusterSequence.set_fastjet_banner_stream(None)
-    definition = fastjet.JetDefinition(fastjet.kt_algorithm, 1000.0, scheme, fastjet.Best, 1)
-    sequence = fastjet.ClusterSequence([fastjet.PseudoJet(*map(float, p)) for p in particles], definition)
+def slow_axes(sequence, n):
+    """Rapidity and azimuth of fastjet's exclusive jets."""
     return [(jet.rap(), jet.phi_std()) for jet in sequence.exclusive_jets(n)]
 
 
@@ -46,18 +40,17 @@ def slow_tau(particles, axes, beta):
 
 
 @pytest.mark.parametrize("axes", ["kt", "winner_take_all_kt"])
-def test_every_tau_in_plain_python(sample, axes):
-    import fastjet
-
+def test_every_tau_in_plain_python(sample, fastjet_sequence, axes):
     momentum, offsets = sample
-    scheme = {"kt": fastjet.E_scheme, "winner_take_all_kt": fastjet.WTA_pt_scheme}[axes]
+    scheme = {"kt": "E_scheme", "winner_take_all_kt": "WTA_pt_scheme"}[axes]
     betas = (*MULTI_BODY_BETAS, 1.3)
     found = nsubjettiness(momentum, offsets, 5, betas, axes, R0)
     assert list(found)[:5] == ["tau1_b0.5", "tau1_b1", "tau1_b2", "tau1_b1.3", "tau2_b0.5"]
     for jet, (start, stop) in enumerate(itertools.pairwise(offsets)):
         particles = momentum[start:stop].tolist()
+        sequence = fastjet_sequence(particles, "kt", scheme)
         for n in range(1, 6):
-            expected = slow_axes(particles, n, scheme) if n < len(particles) else None
+            expected = slow_axes(sequence, n) if n < len(particles) else None
             for beta in betas:
                 slow = slow_tau(particles, expected, beta) if expected else 0.0
                 assert found[f"tau{n}_b{beta:g}"][jet] == pytest.approx(slow, rel=1e-6, abs=1e-12)
@@ -75,14 +68,14 @@ def test_minimisation_ends_in_a_minimum(sample, beta):
 
 
 @pytest.mark.parametrize("axes", ["kt", "winner_take_all_kt"])
-def test_minimised_tau_one_is_the_best_of_a_search(sample, axes):
+def test_minimised_tau_one_is_the_best_of_a_search(sample, fastjet_sequence, axes):
     from scipy.optimize import minimize
 
     momentum, offsets = sample
     found = nsubjettiness(momentum, offsets, 1, (1.0, 1.4, 2.0, 3.0), axes, R0, minimise=True)
     for jet, (start, stop) in list(enumerate(itertools.pairwise(offsets)))[::8]:
         particles = momentum[start:stop].tolist()
-        guess = slow_axes(particles, 1, 0)[0]
+        guess = slow_axes(fastjet_sequence(particles, "kt"), 1)[0]
         for beta in (1.0, 1.4, 2.0, 3.0):
             best = minimize(
                 lambda axis, particles=particles, beta=beta: slow_tau(particles, [axis], beta), guess, method="Nelder-Mead",

@@ -62,8 +62,8 @@ def test_towers_at_the_end_of_azimuth():
 
 
 def test_trimming_is_that_of_fastjet(jets):
-    found, left = trimmed_jets(jets, 0.2, 0.1)
-    assert left.all()
+    found = trimmed_jets(jets, 0.2, 0.1)
+    assert len(found) == len(jets)
     particles = jets.constituents[["px", "py", "pz", "E"]]
     subjets = cluster(particles, 0.2, 0.0, "kt")
     total = np.hypot(*(ak.to_numpy(ak.sum(particles[name], axis=1)) for name in ("px", "py")))
@@ -129,7 +129,7 @@ def test_pieces_make_the_whole(jets):
     first, second = jets.take(np.arange(10)), jets.take(np.arange(10, len(jets)))
     joined = concatenate_substructure([substructure(first, 0.2), substructure(second, 0.2)])
     assert (joined.table() == whole.table()).all()
-    assert (whole.take(np.arange(10)).pt_gev == substructure(first, 0.2).pt_gev).all()
+    assert (whole.pt_gev[:10] == substructure(first, 0.2).pt_gev).all()
 
 
 @pytest.mark.parametrize("width", [0.0, -0.1, 4.0])

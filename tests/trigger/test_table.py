@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import h5py
+import hdf5plugin
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -58,6 +59,14 @@ def test_the_layouts_of_the_public_jet_set(tmp_path):
     assert len(one) == 20
 
 
+def test_compressed_by_a_filter_that_hdf5_comes_without(tmp_path):
+    with h5py.File(tmp_path / "blosc.h5", "w") as file:
+        for name, column in {**COLUMNS, "kind": KIND.astype("S1")}.items():
+            file.create_dataset(name, data=column, chunks=True, **hdf5plugin.Blosc())
+    found = read_table(recipe(tmp_path / "blosc.h5"))
+    np.testing.assert_array_equal(found.values, read_table(recipe(write(".h5", tmp_path))).values)
+
+
 def test_wrong_tables(tmp_path):
     path = write(".npz", tmp_path)
     with pytest.raises(InputError, match=r"table.npz: there is no column 'knd'; nearest: 'kind'"):
@@ -75,10 +84,15 @@ def test_wrong_tables(tmp_path):
         read_table(recipe(tmp_path / "nan.npz"))
     for kind in (".npz", ".h5", ".parquet"):
         (tmp_path / f"broken{kind}").write_bytes(write(kind, tmp_path).read_bytes()[:40])
-        with pytest.raises(InputError, match="cannot be read as a table"):
+        with pytest.raises(InputError, match="cannot be read: "):
             read_table(recipe(tmp_path / f"broken{kind}"))
+    (tmp_path / "table.txt").write_text("m n kind")
+    with pytest.raises(InputError, match=r"table.txt: arrays are in .npz, .h5, .hdf5 or .parquet, not '.txt'"):
+        read_table(recipe(tmp_path / "table.txt"))
+    with pytest.raises(InputError, match=r"table.parquet: there is no array 'jets'"):
+        read_table(recipe(tmp_path / "table.parquet", more="dataset: jets\n"))
     np.savez(tmp_path / "pickled.npz", **COLUMNS, kind=KIND.astype(object))
-    with pytest.raises(InputError, match="cannot be read as a table"):
+    with pytest.raises(InputError, match="cannot be read: "):
         read_table(recipe(tmp_path / "pickled.npz"))
 
 

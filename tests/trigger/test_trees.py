@@ -16,7 +16,7 @@ from trigger.inputs.trees import (
     sequential_trees,
 )
 
-WIDE = 1000.0  # so wide that fastjet never merges a pseudojet with the beam
+WIDE = 1000.0  # that of `fastjet_sequence`
 
 
 @pytest.fixture(scope="module")
@@ -31,23 +31,6 @@ def leaves(trees, jet):
     for node, (a, b) in enumerate(zip(trees.first[start:stop], trees.second[start:stop], strict=True)):
         found.append(frozenset({node}) if a < 0 else found[a] | found[b])
     return found
-
-
-def fastjet_sequence(momentum, algorithm, scheme="E_scheme"):
-    import fastjet
-    from fastjet import _swig
-
-    _swig.ClusterSequence.set_fastjet_banner_stream(None)
-    particles = []
-    for number, p in enumerate(momentum):
-        particle = fastjet.PseudoJet(*map(float, p))
-        particle.set_user_index(number)
-        particles.append(particle)
-    # Five arguments, for with fewer the binding takes the scheme for a strategy.
-    definition = fastjet.JetDefinition(
-        getattr(fastjet, f"{algorithm}_algorithm"), WIDE, getattr(fastjet, scheme), fastjet.Best, 1
-    )
-    return fastjet.ClusterSequence(particles, definition)
 
 
 def fastjet_nodes(sequence):
@@ -67,7 +50,7 @@ def fastjet_nodes(sequence):
 
 @pytest.mark.parametrize("recombination", ["E", "winner_take_all"])
 @pytest.mark.parametrize(("algorithm", "power"), [("kt", KT), ("cambridge", CAMBRIDGE), ("antikt", ANTI_KT)])
-def test_every_splitting_is_fastjets(sample, algorithm, power, recombination):
+def test_every_splitting_is_fastjets(sample, fastjet_sequence, algorithm, power, recombination):
     momentum, offsets = sample
     trees = merging_trees(momentum, offsets, power, recombination=recombination)
     scheme = {"E": "E_scheme", "winner_take_all": "WTA_pt_scheme"}[recombination]
@@ -81,7 +64,7 @@ def test_every_splitting_is_fastjets(sample, algorithm, power, recombination):
 
 
 @pytest.mark.parametrize(("algorithm", "power"), [("kt", KT), ("cambridge", CAMBRIDGE)])
-def test_order_and_distances_of_mergings_are_fastjets(sample, algorithm, power):
+def test_order_and_distances_of_mergings_are_fastjets(sample, fastjet_sequence, algorithm, power):
     momentum, offsets = sample
     trees = merging_trees(momentum, offsets, power, radius=WIDE)
     for jet in range(0, len(trees), 60):

@@ -39,13 +39,38 @@ def array_blocks(path: Path, wanted: Sequence[str], rows: int, optional: Sequenc
             case ".npz":
                 yield from _npz_blocks(path, wanted, rows, optional)
             case ".h5" | ".hdf5":
-                import h5py
-
-                with h5py.File(path) as stored:
+                with _hdf5_file(path) as stored:
                     names = _present(wanted, optional, _datasets(stored))
                     yield from _blocks({name: _hdf5_rows(stored[name]) for name in names}, rows)
             case ".parquet":
                 yield from _parquet_blocks(path, wanted, rows, optional)
+            case other:
+                raise InputError(f"arrays are in .npz, .h5, .hdf5 or .parquet, not {other!r}")
+
+
+@contextmanager
+def whole_arrays(path: Path) -> Iterator[tuple[list[str], Callable[[str], NDArray[Any]]]]:
+    """The arrays of an npz, HDF5 or parquet file: their names, and a function that reads one of them whole.
+
+    Args:
+        path: The file, open within the block.
+
+    Raises:
+        InputError: The file is broken or of another kind, also where what is read in the block shows it.
+    """
+    with _blaming(), ExitStack() as files:
+        match path.suffix:
+            case ".npz":
+                archive = files.enter_context(np.load(files.enter_context(path.open("rb")), allow_pickle=False))
+                yield archive.files, lambda name: archive[name]
+            case ".h5" | ".hdf5":
+                stored = files.enter_context(_hdf5_file(path))
+                yield list(stored), lambda name: _hdf5_part(stored[name], ())
+            case ".parquet":
+                import pyarrow.parquet
+
+                table = files.enter_context(pyarrow.parquet.ParquetFile(path))
+                yield table.schema_arrow.names, lambda name: table.read([name])[name].to_numpy()
             case other:
                 raise InputError(f"arrays are in .npz, .h5, .hdf5 or .parquet, not {other!r}")
 
@@ -89,7 +114,7 @@ def pandas_blocks(
     """
     import h5py
 
-    with _blaming(), h5py.File(path) as stored:
+    with _blaming(), _hdf5_file(path) as stored:
         tables = [name for name, found in stored.items() if isinstance(found, h5py.Group)]
         if key not in tables:
             raise InputError(f"there is no table of pandas {key!r}; nearest: {nearest(key, tables or list(stored))}")
@@ -195,34 +220,33 @@ def _datasets(stored: Any) -> list[str]:
     return found
 
 
+def _hdf5_file(path: Path) -> Any:
+    import h5py
+    import hdf5plugin  # noqa: F401 - HDF5 knows its filters once it is imported
+
+    return h5py.File(path)
+
+
 def _hdf5_rows(dataset: Any) -> _Rows:
+    return dataset.shape, lambda start, stop: _hdf5_part(dataset, slice(start, stop))
+
+
+def _hdf5_part(dataset: Any, chosen: slice | tuple[()]) -> NDArray[Any]:
     import h5py
 
-    def read(start: int, stop: int) -> NDArray[Any]:
-        try:
-            found: NDArray[Any] = dataset[start:stop]
-        except OSError as error:
-            made = dataset.id.get_create_plist()
-            filters = [made.get_filter(number) for number in range(made.get_nfilters())]
-            absent = [(code, name.decode()) for code, _, _, name in filters if not h5py.h5z.filter_avail(code)]
-            if not absent:
-                raise
-            raise InputError(
-                f"array {dataset.name!r} was compressed by filter {absent[0][0]} ({absent[0][1] or 'no name'}) of HDF5, which "
-                "h5py comes without: pip install hdf5plugin, or write the arrays as parquet or npz"
-            ) from error
-        return found
-
-    _add_filters()
-    return dataset.shape, read
-
-
-def _add_filters() -> None:
-    """Make the filters of the package hdf5plugin known to HDF5, where it is installed."""
-    from importlib import import_module, util
-
-    if util.find_spec("hdf5plugin") is not None:
-        import_module("hdf5plugin")
+    try:
+        found: NDArray[Any] = dataset[chosen]
+    except OSError as error:
+        made = dataset.id.get_create_plist()
+        filters = [made.get_filter(number) for number in range(made.get_nfilters())]
+        absent = [(code, name.decode()) for code, _, _, name in filters if not h5py.h5z.filter_avail(code)]
+        if not absent:
+            raise
+        raise InputError(
+            f"array {dataset.name!r} was compressed by filter {absent[0][0]} ({absent[0][1] or 'no name'}) of HDF5, which "
+            "neither h5py nor hdf5plugin has; right would be one of theirs, none, or parquet or npz"
+        ) from error
+    return found
 
 
 def _parquet_blocks(path: Path, wanted: Sequence[str], rows: int, optional: Sequence[str]) -> Iterator[Block]:

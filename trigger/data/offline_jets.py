@@ -3,9 +3,9 @@
 Beside the matched classes there are two of whole collisions: `qcd` is every jet in the window of a QCD collision, and `wz`
 every jet in the window of a W' to W Z, whatever it came from. Samples that are labelled so know nothing that data would not.
 
-With `ghosts` each b or c hadron, as it came out of a string, is clustered with what the detector saw, its momentum scaled to
-next to nothing; so a jet, and each of its subjets, can be told to hold it. Strip them off before anything else is computed:
-`without_ghosts`.
+With `ghosts_of_heavy_hadrons` each b or c hadron, as it came out of a string, is clustered with what the detector saw, its
+momentum scaled to next to nothing; so a jet, and each of its subjets, can be told to hold it. Strip them off before anything
+else is computed: `without_ghosts`.
 
 References:
     Ghosts: arXiv:0707.1378, arXiv:0802.1188. Vincia: arXiv:2003.00702. Variations of showers: arXiv:1605.08352.
@@ -148,16 +148,6 @@ def without_ghosts(jets: JetDataset) -> JetDataset:
     bare = jets.constituents[real]
     filled = ak.to_numpy(ak.num(bare) > 0)
     return replace(jets.take(filled), constituents=bare[filled])
-
-
-def heaviest_flavour(jets: JetDataset) -> NDArray[np.int64]:
-    """For each jet 5 where it holds the ghost of a b hadron, else 4 for that of a c hadron, else 0; shape `(jets,)`."""
-    import awkward as ak
-
-    codes = jets.constituents.pdg_id
-    held = ak.max(ak.where(_is_ghost(codes), codes, 0), axis=1)
-    flavour: NDArray[np.int64] = ak.to_numpy(ak.fill_none(held, 0)).astype(np.int64)
-    return flavour
 
 
 def _is_ghost(codes: Any) -> Any:

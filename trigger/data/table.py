@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from trigger.config import Settings
+from trigger.data.arrays import whole_arrays
 from trigger.data.jets import Distinct, FeatureDataset, Origin, concatenate_features
 from trigger.errors import InputError, nearest
 from trigger.files import matching
@@ -134,53 +135,25 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _columns(data: TableData, path: Path, wanted: list[str]) -> Mapping[str, NDArray[Any]]:
-    """The wanted columns; nothing else of the file is read."""
-    try:
-        match path.suffix:
-            case ".npz":
-                with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-                    return _named(data, wanted, stored.files, lambda name: stored[name])
-            case ".h5" | ".hdf5":
-                import h5py
-
-                with h5py.File(path) as stored:
-                    return _named(data, wanted, list(stored), lambda name: stored[name][()])
-            case ".parquet":
-                import pyarrow.parquet
-
-                known = pyarrow.parquet.read_schema(path).names
-                _require(wanted, known)
-                table = pyarrow.parquet.read_table(path, columns=wanted)
-                return {name: table[name].to_numpy() for name in wanted}
-            case other:
-                raise InputError(f"a table is .npz, .h5, .hdf5 or .parquet, not {other!r}")
-    except InputError:
-        raise
-    except Exception as error:  # three libraries, each with its own words for a broken file
-        raise InputError(f"cannot be read as a table: {error}") from error
-
-
-def _named(
-    data: TableData, wanted: list[str], known: list[str], read: Callable[[str], NDArray[Any]]
-) -> dict[str, NDArray[Any]]:
-    """Columns by name, out of single arrays or out of the one array that holds the table."""
-    if data.dataset is None:
-        _require(wanted, known)
-        return {name: np.asarray(read(name)) for name in wanted}
-    if data.dataset not in known:
-        raise InputError(f"there is no array {data.dataset!r}; nearest: {nearest(data.dataset, known)}")
-    table = read(data.dataset)
-    if table.dtype.names:
-        _require(wanted, table.dtype.names)
-        return {name: table[name] for name in wanted}
-    if data.column_names is None or data.column_names not in known:
-        raise InputError(f"array {data.dataset!r} has no named fields: 'column_names' must name the array of names")
-    names = [name.decode() if isinstance(name, bytes) else str(name) for name in read(data.column_names).ravel()]
-    if table.ndim != 2 or table.shape[1] != len(names):
-        raise InputError(f"array {data.dataset!r} of shape {table.shape} has {len(names)} column names")
-    _require(wanted, names)
-    return {name: table[:, names.index(name)] for name in wanted}
+def _columns(data: TableData, path: Path, wanted: list[str]) -> dict[str, NDArray[Any]]:
+    """The wanted columns, out of single arrays or out of the one array that holds the table; nothing else is read."""
+    with whole_arrays(path) as (known, read):
+        if data.dataset is None:
+            _require(wanted, known)
+            return {name: np.asarray(read(name)) for name in wanted}
+        if data.dataset not in known:
+            raise InputError(f"there is no array {data.dataset!r}; nearest: {nearest(data.dataset, known)}")
+        table = read(data.dataset)
+        if table.dtype.names:
+            _require(wanted, table.dtype.names)
+            return {name: table[name] for name in wanted}
+        if data.column_names is None or data.column_names not in known:
+            raise InputError(f"array {data.dataset!r} has no named fields: 'column_names' must name the array of names")
+        names = [name.decode() if isinstance(name, bytes) else str(name) for name in read(data.column_names).ravel()]
+        if table.ndim != 2 or table.shape[1] != len(names):
+            raise InputError(f"array {data.dataset!r} of shape {table.shape} has {len(names)} column names")
+        _require(wanted, names)
+        return {name: table[:, names.index(name)] for name in wanted}
 
 
 def _require(wanted: list[str], known: Iterable[str]) -> None:

@@ -160,8 +160,8 @@ def trimmed(deposits: Deposits, parts: Deposits, member: Indices, fraction: floa
 
     Args:
         deposits: The jets.
-        parts: Their subjets, and
-        member: which of them each deposit belongs to, both as `subjets` has them.
+        parts: Their subjets, as `subjets` has them.
+        member: Number of the subjet that each deposit belongs to, likewise.
         fraction: A subjet that has less than this of its jet's transverse energy is left out.
     """
     kept = parts.et_gev >= fraction * deposits.total()[parts.jet]

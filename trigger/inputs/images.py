@@ -285,7 +285,7 @@ class JetImageInputs(Settings):
 
         Args:
             sample: Jets with constituents.
-            workers: Not used: one core is enough, most of whose time is fastjet's.
+            workers: Not used: one core is enough.
 
         Raises:
             InputError: See `images`.

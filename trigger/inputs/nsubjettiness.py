@@ -40,10 +40,11 @@ def nsubjettiness(
         offsets: Jet `j` is rows `offsets[j]` to `offsets[j + 1]`, shape `(jets + 1,)`.
         n_max: The largest N.
         betas: Exponents of the distance.
-        axes: Where the axes are, or where they start if they are
-        minimise: moved to a minimum of tau_N nearby, one start only ("one-pass"). Each step assigns the constituents to
-            their nearest axes and moves an axis to the mean of its own, weighted with pT R^(beta - 2), for beta 2 as Lloyd
-            did; a step that does not lower tau_N is halved. Done when no axis has 0.0001 to go, or after 100 steps.
+        axes: Where the axes are, or where they start.
+        minimise: Whether they are moved to a minimum of tau_N nearby, one start only ("one-pass"). Each step assigns the
+            constituents to their nearest axes and moves an axis to the mean of its own, weighted with pT R^(beta - 2), for
+            beta 2 as Lloyd did; a step that does not lower tau_N is halved. Done when no axis has 0.0001 to go, or after
+            100 steps.
         radius: R0, the jets' radius.
 
     Returns:

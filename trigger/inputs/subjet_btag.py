@@ -50,33 +50,3 @@ def btag_probability(flavour: NDArray[Any], pt_gev: NDArray[Any]) -> NDArray[np.
     charm = 0.25 * np.tanh(0.018 * pt) / (1 + 0.0013 * pt)
     light = np.minimum(0.01 + 0.000038 * pt, 1.0)
     return np.where(flavour == BOTTOM, bottom, np.where(flavour == CHARM, charm, light))
-
-
-def number_of_btags(
-    flavour: NDArray[Any], pt_gev: NDArray[Any], offsets: NDArray[np.int64], generator: np.random.Generator
-) -> NDArray[np.int64]:
-    """How many subjets of each jet are tagged, drawn one by one.
-
-    Args:
-        flavour: Absolute PDG code of each subjet's parton, or 0, flat over all jets, shape `(subjets,)`.
-        pt_gev: Transverse momentum of each, shape `(subjets,)`.
-        offsets: The subjets of jet `j` are entries `offsets[j]` to `offsets[j + 1]`, shape `(jets + 1,)`; a jet may have none.
-        generator: Where the random numbers come from.
-
-    Returns:
-        Numbers of tags, shape `(jets,)`.
-
-    Raises:
-        InputError: As of `btag_probability`; or offsets do not rise from 0 to the number of subjets.
-    """
-    probability = btag_probability(flavour, pt_gev)
-    offsets = np.asarray(offsets)
-    if probability.ndim != 1 or len(offsets) < 2 or offsets[0] != 0 or offsets[-1] != len(probability):
-        raise InputError(
-            f"offsets of shape (jets + 1,) run from 0 to the {probability.size} subjets, found shape {offsets.shape} "
-            f"and {offsets[-1:]} subjets of shape {probability.shape}"
-        )
-    if (np.diff(offsets) < 0).any():
-        raise InputError("offsets of jets do not fall")
-    tags = np.concatenate([[0], np.cumsum(generator.random(len(probability)) < probability)])
-    return np.asarray(np.diff(tags[offsets]), dtype=np.int64)

@@ -1,7 +1,8 @@
 """Subjets: the constituents of jets clustered again, either with a small radius or down to a given number.
 
 Both come from the merging of `trees.py`; fastjet is the oracle of the tests. Where distances are equal, as those of towers on a
-grid can be, rounding decides what is merged first, here and in fastjet not always alike: at R = 0.3 in one of 25,000 jets.
+grid can be, rounding decides what is merged first, here and in fastjet not always alike: of jets in towers,
+at R = 0.3, in about one image in six thousand.
 
 References:
     Inclusive kt: hep-ph/9305266. Exclusive kt: Nucl. Phys. B406 (1993) 187. The family: arXiv:0802.1189.

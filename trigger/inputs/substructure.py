@@ -8,7 +8,6 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,10 +41,6 @@ class Substructure:
     def table(self) -> Floats:
         """The columns `OBSERVABLES`, shape `(jets, 3)`."""
         return np.column_stack([self.mass_gev, self.tau21, self.delta_r])
-
-    def take(self, selection: NDArray[Any]) -> Substructure:
-        """The jets that `selection` (a mask or indices) picks."""
-        return Substructure(**{name: column[selection] for name, column in vars(self).items()})
 
 
 def concatenate_substructure(parts: list[Substructure]) -> Substructure:
@@ -97,16 +92,13 @@ def in_towers(jets: JetDataset, width: float) -> JetDataset:
     return replace(jets, constituents=ak.unflatten(ak.zip(columns), counts))
 
 
-def trimmed_jets(jets: JetDataset, subjet_radius: float, fraction: float) -> tuple[JetDataset, NDArray[np.bool_]]:
+def trimmed_jets(jets: JetDataset, subjet_radius: float, fraction: float) -> JetDataset:
     """Jets without the subjets that trimming takes away; jets that nothing is left of are left out.
 
     Args:
         jets: Jets with constituents.
         subjet_radius: Of the kt subjets.
         fraction: Of the jet's pT, that a subjet must have.
-
-    Returns:
-        The jets, and which of the given they are, shape `(jets given,)`.
 
     Raises:
         InputError: Nothing is left of any jet, or a setting is out of range.
@@ -121,7 +113,7 @@ def trimmed_jets(jets: JetDataset, subjet_radius: float, fraction: float) -> tup
     left = ak.to_numpy(ak.num(constituents) > 0)
     if not left.any():
         raise InputError(f"trimming leaves nothing of any of {len(jets)} jets: all subjets have less than {fraction:g}")
-    return replace(jets.take(left), constituents=constituents[left]), left
+    return replace(jets.take(left), constituents=constituents[left])
 
 
 def substructure(jets: JetDataset, subjet_radius: float) -> Substructure:

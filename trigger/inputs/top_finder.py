@@ -89,8 +89,7 @@ class TopCandidates:
         hard_subjets: How many hard subjets the jet has.
         mass_gev: Mass of the candidate.
         pt_gev: Its transverse momentum.
-        w_ratio: m_ij / m123 of the two subjets whose ratio is nearest m_W / m_top.
-        f_w: Their |(m_ij / m123) / (m_W / m_top) - 1|.
+        f_w: |(m_ij / m123) / (m_W / m_top) - 1| of the two subjets of which it is least.
         m23_ratio: m23 / m123.
         arctan: arctan(m13 / m12).
     """
@@ -100,7 +99,6 @@ class TopCandidates:
     hard_subjets: Indices
     mass_gev: Floats
     pt_gev: Floats
-    w_ratio: Floats
     f_w: Floats
     m23_ratio: Floats
     arctan: Floats
@@ -126,20 +124,17 @@ def find_tops(momentum: Floats, offsets: Indices, search: TopSearch | None = Non
     candidate = mass > 0
     m123 = np.where(candidate, mass, 1.0)
     expected = search.w_gev / search.top_gev
-    off = np.abs(np.stack([m12, m13, m23]) / m123 / expected - 1)
-    nearest = off.argmin(axis=0)
+    off = np.abs(np.stack([m12, m13, m23]) / m123 / expected - 1).min(axis=0)
     arctan = np.arctan2(m13, m12)
     low, high = search.mass_range_gev
     fits = _fits_a_w(m23 / m123, arctan, (1 - search.w_tolerance) * expected, (1 + search.w_tolerance) * expected)
-    jet = np.arange(len(mass))
     return TopCandidates(
         found=candidate & (low < mass) & (mass < high) & (pt > search.pt_gev) & fits,
         candidate=candidate,
         hard_subjets=hard.astype(np.int64),
         mass_gev=mass,
         pt_gev=pt,
-        w_ratio=(np.stack([m12, m13, m23]) / m123)[nearest, jet],
-        f_w=np.where(candidate, off[nearest, jet], 0.0),
+        f_w=np.where(candidate, off, 0.0),
         m23_ratio=m23 / m123,
         arctan=arctan,
     )

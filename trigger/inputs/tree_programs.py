@@ -47,11 +47,6 @@ class TreePrograms:
     registers: Indices
     target: Indices
 
-    @property
-    def needed(self) -> int:
-        """How many registers all of them need."""
-        return int(self.target.max()) + 1
-
 
 def most_registers(constituents: int) -> int:
     """What no tree of so many constituents exceeds."""

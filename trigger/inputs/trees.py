@@ -213,8 +213,8 @@ def merge(
         radius2: A pseudojet that has no other within this squared radius when its turn comes is not merged any more;
             infinity makes one tree.
         winner: Whether to recombine by winner-take-all.
-        z_cut: Pruning, see
-        d_cut2: two pseudojets whose squared distance is above this are not added when the softer has less than `z_cut` of
+        z_cut: Share of the pT of both that the softer must have, where pruning looks (`d_cut2`).
+        d_cut2: Two pseudojets whose squared distance is above this are not added when the softer has less than `z_cut` of
             their pT: the node is the harder alone, its `first`, and its `second` is -1; infinity merges all.
 
     Returns:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trigger.plots.style import COLOURS, histogram, label, labelled_axes, new_figure, styled
+from trigger.plots.style import histogram, label, new_panels, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,12 +39,9 @@ def spectra(
         simulated: Whether the jets are of a simulation.
     """
     with styled():
-        figure, alone = new_figure()
-        alone.remove()
         across = min(2, len(shown))
         down = -(-len(shown) // across)
-        figure.set_size_inches(8 * across, 6.5 * down)
-        panels: Any = figure.subplots(down, across, squeeze=False)
+        figure, panels = new_panels(down, across, (8 * across, 6.5 * down))
         for axes in panels.flat[len(shown) :]:
             axes.set_visible(False)
         for axes, one in zip(panels.flat, shown, strict=False):
@@ -59,29 +56,4 @@ def spectra(
             axes.set_ylabel("share of jets / bin", fontsize=16)
             axes.legend(fontsize=13)
         label(panels[0, 0], simulated, fontsize=16)
-    return figure
-
-
-def rejections(
-    before: Mapping[str, tuple[Floats, Floats]], after: Mapping[str, tuple[Floats, Floats]], simulated: bool = True
-) -> Figure:
-    """Background rejection against signal efficiency, before weighting dashed and after it solid.
-
-    Args:
-        before: By name of the tagger, signal efficiencies and rejections.
-        after: The same after weighting; a tagger has one colour in both.
-        simulated: Whether the jets are of a simulation.
-    """
-    with styled():
-        figure, axes = labelled_axes(simulated)
-        colours = dict(zip(dict.fromkeys((*before, *after)), COLOURS, strict=False))
-        for curves, line, when in ((before, "--", ", before"), (after, "-", "")):
-            for name, (efficiency, rejection) in curves.items():
-                known = np.isfinite(rejection)
-                axes.plot(efficiency[known], rejection[known], line, color=colours[name], label=f"{name}{when}")
-        guess = np.linspace(0.01, 1, 100)
-        axes.plot(guess, 1 / guess, ":", color="grey", label="random guess")
-        axes.set(xlabel="signal efficiency", ylabel="background rejection", yscale="log", xlim=(0, 1), ylim=(0.8, None))
-        axes.legend(fontsize=12)
-        axes.grid(alpha=0.3)
     return figure

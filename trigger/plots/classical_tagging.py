@@ -9,7 +9,7 @@ import numpy as np
 
 from trigger.data.jets import FeatureDataset
 from trigger.decision.efficiency import Estimate
-from trigger.plots.style import histogram, label, labelled_axes, new_figure, styled
+from trigger.plots.style import histogram, label, labelled_axes, new_panels, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,11 +28,9 @@ def mass_spectra(jets: FeatureDataset, masses: Sequence[str], simulated: bool = 
         simulated: Whether the jets are simulated.
     """
     with styled():
-        figure, alone = new_figure()
-        alone.remove()
         down = -(-(len(masses) + 1) // _ACROSS)
-        figure.set_size_inches(5.5 * _ACROSS, 5 * down)
-        panels = figure.subplots(down, _ACROSS, squeeze=False).flat
+        figure, grid = new_panels(down, _ACROSS, (5.5 * _ACROSS, 5 * down))
+        panels = grid.flat
         edges = np.linspace(0, _HEAVIEST_GEV, _BINS + 1)
         for axes, name in zip(panels, masses, strict=False):
             for number, one in enumerate(jets.class_names):

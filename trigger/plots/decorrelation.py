@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trigger.decision.efficiency import Estimate
-from trigger.plots.style import COLOURS, histogram, label, labelled_axes, new_figure, styled
+from trigger.plots.style import COLOURS, histogram, label, labelled_axes, new_panels, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -109,10 +109,8 @@ def pivots(
         simulated: Whether the jets are of a simulation.
     """
     with styled():
-        figure, alone = new_figure()
-        alone.remove()
-        figure.set_size_inches(17, 7.5)
-        left, right = figure.subplots(1, 2)
+        figure, panels = new_panels(1, 2, (17, 7.5))
+        left, right = panels.flat
         label(left, simulated, fontsize=16)
         names = [one.name.partition(", ")[2] for one in found]
         for part, name in enumerate(("nominal", nuisance)):

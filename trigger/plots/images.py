@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from trigger.data.jets import FeatureDataset
 from trigger.errors import InputError, nearest
 from trigger.inputs.images import JetGridInputs, JetImageInputs, pixels
-from trigger.plots.style import label, new_figure, styled
+from trigger.plots.style import label, new_panels, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,12 +87,9 @@ def _panels(
     images: NDArray[np.float64], names: Sequence[str], inputs: JetImageInputs | JetGridInputs, simulated: bool, norm: Any,
     colours: str, scale: str,
 ) -> Figure:  # fmt: skip
-    figure, alone = new_figure()
-    alone.remove()
     across = min(3, len(names))
     down = -(-len(names) // across)
-    figure.set_size_inches(5 * across + 2, 4.6 * down + 0.6)
-    panels = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
+    figure, panels = new_panels(down, across, (5 * across + 2, 4.6 * down + 0.6), shared=True)
     for axes in panels.flat[len(names) :]:
         axes.set_visible(False)
     eta, phi = inputs.edges

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trigger.decision.efficiency import Estimate
 from trigger.inputs.images import JetImageInputs
-from trigger.plots.style import COLOURS, label, labelled_axes, new_figure, styled
+from trigger.plots.style import COLOURS, label, labelled_axes, new_panels, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +33,7 @@ def growing_images(
     with styled():
         from matplotlib.colors import LogNorm, SymLogNorm
 
-        figure, panels = _grid(3, len(averages), 3.4)
+        figure, panels = new_panels(3, len(averages), (3.4 * len(averages) + 2, 11), shared=True)
         brightest = max(float(image.max()) for pair in averages.values() for image in pair) or 1.0
         last = list(averages.values())[-1]
         largest = float(np.abs(last[0] - last[1]).max()) or 1.0
@@ -107,7 +107,7 @@ def _about_zero(images: Sequence[Any] | NDArray[Any], scale: str, own: bool) -> 
     """Small images with colours about 0, each divided by its own largest value or all on one scale."""
     across = min(8, len(images))
     down = -(-len(images) // across)
-    figure, panels = _grid(down, across, 2.0)
+    figure, panels = new_panels(down, across, (2 * across + 2, 2 * down + 0.8), shared=True)
     largest = float(np.abs(images).max()) or 1.0
     for axes in panels.flat[len(images) :]:
         axes.set_visible(False)
@@ -118,11 +118,3 @@ def _about_zero(images: Sequence[Any] | NDArray[Any], scale: str, own: bool) -> 
         axes.set(xticks=[], yticks=[])
     figure.colorbar(mesh, ax=panels).set_label(scale, fontsize=14)
     return figure
-
-
-def _grid(down: int, across: int, side: float) -> tuple[Figure, NDArray[Any]]:
-    figure, alone = new_figure()
-    alone.remove()
-    figure.set_size_inches(side * across + 2, side * down + 0.8)
-    panels: NDArray[Any] = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
-    return figure, panels

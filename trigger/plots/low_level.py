@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trigger.plots.style import COLOURS, LINES, histogram, label, labelled_axes, new_figure, styled
+from trigger.plots.style import COLOURS, LINES, histogram, label, labelled_axes, new_panels, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,10 +30,7 @@ def average_images(averages: Mapping[str, NDArray[Any]], channels: Sequence[str]
     from matplotlib.colors import LogNorm
 
     with styled():
-        figure, alone = new_figure()
-        alone.remove()
-        figure.set_size_inches(6 * len(channels), 5.5 * len(averages))
-        panels: Any = figure.subplots(len(averages), len(channels), squeeze=False)
+        figure, panels = new_panels(len(averages), len(channels), (6 * len(channels), 5.5 * len(averages)))
         for column, channel in enumerate(channels):
             whole = np.stack([image[..., column] for image in averages.values()])
             top = float(whole.max()) or 1.0
@@ -78,10 +75,8 @@ def track_scan(
         scanned: Its name.
     """
     with styled():
-        figure, alone = new_figure()
-        alone.remove()
-        figure.set_size_inches(17, 7.5)
-        left, right = figure.subplots(1, 2)
+        figure, panels = new_panels(1, 2, (17, 7.5))
+        left, right = panels.flat
         rates = np.array([(efficiency, np.nan if fake is None else fake) for efficiency, fake in scans[scanned]])
         for column, name in enumerate(("efficiency", "fake rate")):
             left.plot(thresholds, rates[:, column], LINES[column], color=COLOURS[column], label=name)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trigger.decision.efficiency import Estimate
 from trigger.inputs.images import JetImageInputs
-from trigger.plots.style import COLOURS, LINES, label, labelled_axes, new_figure, styled
+from trigger.plots.style import COLOURS, LINES, label, labelled_axes, new_panels, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,10 +68,8 @@ def shower_images(
 
         largest = float(np.abs(differences).max()) or 1.0
         norm = SymLogNorm(largest / 100, vmin=-largest, vmax=largest)
-        figure, alone = new_figure()
-        alone.remove()
-        figure.set_size_inches(4.6 * len(others) + 2, 4.6 * len(class_names) + 0.6)
-        panels = figure.subplots(len(class_names), len(others), squeeze=False, sharex=True, sharey=True)
+        size = (4.6 * len(others) + 2, 4.6 * len(class_names) + 0.6)
+        figure, panels = new_panels(len(class_names), len(others), size, shared=True)
         eta, phi = images.edges
         for row, name in enumerate(class_names):
             for column, other in enumerate(others):

@@ -33,19 +33,26 @@ class Calibrated(Protocol):
         """Of the share."""
 
 
-def rejection_curves(curves: Mapping[str, tuple[Floats, Floats]], simulated: bool = True) -> Figure:
+def rejection_curves(
+    curves: Mapping[str, tuple[Floats, Floats]], simulated: bool = True,
+    before: Mapping[str, tuple[Floats, Floats]] | None = None,
+) -> Figure:  # fmt: skip
     """Background rejection against signal efficiency of several taggers.
 
     Args:
         curves: By name, signal efficiencies and rejections; where nothing passes the curve ends.
         simulated: Whether the sample is simulated.
+        before: The same before the sample was weighted, of these taggers or others, dashed; a tagger has one colour in both.
     """
     with styled():
         figure, axes = labelled_axes(simulated)
-        for number, (name, (efficiency, rejection)) in enumerate(curves.items()):
-            known = np.isfinite(rejection)
-            axes.plot(efficiency[known], rejection[known], LINES[number // len(COLOURS) % len(LINES)],
-                      color=COLOURS[number % len(COLOURS)], label=name)  # fmt: skip
+        names = list(dict.fromkeys((*curves, *(before or {}))))
+        for drawn, when in ((before or {}, ", before"), (curves, "")):
+            for name, (efficiency, rejection) in drawn.items():
+                known, number = np.isfinite(rejection), names.index(name)
+                line = "--" if when else LINES[number // len(COLOURS) % len(LINES)]
+                axes.plot(efficiency[known], rejection[known], line, color=COLOURS[number % len(COLOURS)],
+                          label=f"{name}{when}")  # fmt: skip
         guess = np.linspace(0.01, 1, 100)
         axes.plot(guess, 1 / guess, ":", color="grey", label="random guess")
         axes.set(xlabel="signal efficiency", ylabel="background rejection", yscale="log", xlim=(0, 1), ylim=(1, None))

@@ -43,14 +43,32 @@ def styled() -> Iterator[None]:
             yield
 
 
-def new_figure() -> tuple[Figure, Any]:
-    """A figure without any display, and its axes."""
+def _figure() -> Figure:
+    """Empty, and without any display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()
+    return figure
+
+
+def new_panels(down: int, across: int, size: tuple[float, float], shared: bool = False) -> tuple[Figure, NDArray[Any]]:
+    """A figure of several panels, without labels.
+
+    Args:
+        down: Rows of panels.
+        across: Columns.
+        size: Width and height of the figure in inches.
+        shared: Whether all panels have the same axes.
+
+    Returns:
+        The figure and the axes of its panels, shape `(down, across)`.
+    """
+    figure = _figure()
+    figure.set_size_inches(*size)
+    panels: NDArray[Any] = figure.subplots(down, across, squeeze=False, sharex=shared, sharey=shared)
+    return figure, panels
 
 
 def label(axes: Any, simulated: bool, fontsize: float | None = None) -> None:
@@ -62,7 +80,8 @@ def label(axes: Any, simulated: bool, fontsize: float | None = None) -> None:
 
 def labelled_axes(simulated: bool) -> tuple[Figure, Any]:
     """A figure and its axes, with the label above."""
-    figure, axes = new_figure()
+    figure = _figure()
+    axes = figure.add_subplot()
     label(axes, simulated)
     return figure, axes
 

@@ -84,7 +84,7 @@ def classifier(model, x):
     for name in ("dense_0", "dense_1"):
         weight, bias = dense(model, name)
         x = relu(x @ weight + bias)
-    weight, bias = dense(model, "outputs")
+    weight, bias = dense(model, "logits")
     return x @ weight + bias
 
 
@@ -134,7 +134,7 @@ def test_gradients_of_the_compiled_step(toy, gated):
     seen, labels = network.seen(jets), np.arange(len(jets)) % 2
     model = built(network, seen)
     before = weights_of(model)
-    fixed = [dense(model, name) for name in ("dense_0", "dense_1", "outputs")]
+    fixed = [dense(model, name) for name in ("dense_0", "dense_1", "logits")]
 
     def loss(weights):
         x = recursion(network, jets, weights)
