@@ -220,7 +220,10 @@ def test_damaged_files(both, tmp_path):
     begin = [place for place, line in enumerate(lines) if line.startswith(b"E ")]
     cases = {
         "none.hepmc": (b"".join([*lines[: begin[0]], *lines[-2:]]), "there are no events"),
-        "empty.hepmc": (b"", "does not begin as HepMC3 or HepMC2 text does, but with b''"),
+        "empty.hepmc": (b"", "it is empty"),
+        "empty.hepmc.gz": (gzip.compress(b""), "it is empty"),
+        "packed.hepmc": (gzip.compress(text), r"it is gzipped; name it \.gz"),
+        "twice.hepmc.gz": (gzip.compress(gzip.compress(text)), "it is gzipped twice"),
         "lhe.hepmc": (b"<LesHouchesEvents version='3.0'>\n" * 20, "does not begin as HepMC3 or HepMC2 text"),
         "cut.hepmc": (
             text[: 2 * len(text) // 3],
@@ -232,7 +235,7 @@ def test_damaged_files(both, tmp_path):
             r"event 7 \(from 0\) of 50 cannot be read",
         ),
         "cut.hepmc.gz": (gzip.compress(text)[:-2000], "cannot be read after .* events"),
-        "noise.hepmc.gz": (text, "cannot be read after 0 events"),
+        "noise.hepmc.gz": (text, r"cannot be read after 0 events: .*; name it without \.gz"),
     }
     for name, (content, message) in cases.items():
         path = tmp_path / name
@@ -244,8 +247,37 @@ def test_damaged_files(both, tmp_path):
 
 
 def test_a_class_without_jets(both):
-    with pytest.raises(InputError, match="class 'a', 'b' has no jets"):
+    with pytest.raises(
+        InputError, match=r"a\.hepmc, .*b\.hepmc\.gz: class 'a', 'b' has no jets .*left out: none.*right would"
+    ):
         list(read_hepmc(recipe(*both, pt_gev=[6000, 7000]), 5))
+    for workers in (1, 2):
+        with pytest.raises(
+            InputError,
+            match=r"'a' is 50 events of \S*a\.hepmc, left out: \d+ beyond max_abs_eta 2, \d+ not among the leading 1 of their "
+            r"event, \d+ outside pt_gev \[20, 21\]; 'b' is 50 events of",
+        ):
+            list(read_hepmc(recipe(*both, pt_gev=[20, 21], leading=1), 5, workers))
+
+
+def test_weights_of_zero_name_the_file(collisions, both, tmp_path):
+    write(tmp_path / "zero.hepmc", collisions[1], np.zeros(EVENTS))
+    with pytest.raises(
+        InputError, match=r"zero\.hepmc: all \d+ jets of the events 0 to 49 .* have the weight 0: right would"
+    ):
+        list(read_hepmc(recipe(tmp_path / "zero.hepmc", both[0]), 5))
+
+
+def test_jets_of_more_energy_than_a_beam(collisions, both, tmp_path):
+    """A file that says GeV and means MeV."""
+    write(tmp_path / "mev.hepmc", collisions[1], momentum="MEV")
+    text = (tmp_path / "mev.hepmc").read_bytes()
+    assert text.count(b"U MEV MM") == EVENTS
+    (tmp_path / "mev.hepmc").write_bytes(text.replace(b"U MEV MM", b"U GEV MM"))
+    with pytest.raises(
+        InputError, match=r"mev\.hepmc: event \d+ \(from 0\): a jet has an energy of .* are these MeV\?"
+    ):
+        list(read_hepmc(recipe(tmp_path / "mev.hepmc", both[0]), 5))
 
 
 @pytest.mark.parametrize(

@@ -241,7 +241,7 @@ def test_quark_gluon(jets, tmp_path, order):
         (lambda X, y: {"X": X}, "there is no array 'y'; nearest: 'X'"),
         (
             lambda X, y: {"X": X[..., :3], "y": y},
-            r"array 'X' has the shape \(7, .*, 3\); right would be \(any, any, 4\)",
+            r"array 'X' has the shape \(7, .*, 3\); right would be the shape \(jets, slots, 4\)",
         ),
         (lambda X, y: {"X": X[:5], "y": y}, "the arrays differ in length: 'X' has the shape"),
         (lambda X, y: {"X": X * [1, np.nan, 1, 1], "y": y}, "values of pz are NaN"),
@@ -310,7 +310,9 @@ def test_vectors_refused(jets, tmp_path):
     table, folder = padded(jets, 128), tmp_path / "qg"
     write_vectors(folder, table, jets.labels)
     np.save(folder / "qg_pf_mask.npy", np.zeros((JETS, 1, 100)))
-    with pytest.raises(InputError, match=r"array 'mask' has the shape \(7, 1, 100\); right would be \(7, 1, 128\)"):
+    with pytest.raises(
+        InputError, match=r"array 'mask' has the shape \(7, 1, 100\); right would be the shape \(7, 1, 128\)"
+    ):
         read(folder, "vectors")
     (folder / "qg_pf_mask.npy").unlink()
     with pytest.raises(
@@ -406,6 +408,16 @@ def test_jetclass(jets, tmp_path, suffix):
     assert found.pdg_id.to_list() == expected.tolist()
 
 
+@pytest.mark.parametrize("kind", [pa.list_, pa.large_list])
+def test_jetclass_in_lists_of_arrow(jets, tmp_path, kind):
+    """Offsets of 32 bits are what pandas and pyarrow write."""
+    columns, labels = jetclass_columns(jets, padded(jets, 128))
+    lists = {name: pa.array(column.to_list(), kind(pa.float32())) for name, column in columns.items()}
+    pa.parquet.write_table(pa.table({**lists, **labels}), tmp_path / "HToBB_000.parquet", row_group_size=9)
+    parts = read(tmp_path / "HToBB_000.parquet", "jetclass", classes="[Hbb, Tbl]")
+    check(parts, padded(jets, 128), jets.labels)
+
+
 def test_jetclass_of_momenta_alone(jets, tmp_path):
     columns, labels = jetclass_columns(jets, padded(jets, 128))
     few = {name: columns[name] for name in ("part_px", "part_py", "part_pz", "part_energy")}
@@ -497,7 +509,7 @@ def renamed(old, new):
         (lambda a: a.update(jets=a["jets"] * 0), "7 of 7 jets have no label"),
         (
             lambda a: a.update(jets=a["jets"][:, None]),
-            r"array 'jets' has the shape \(7, 1, 59\); right would be \(7, any\)",
+            r"array 'jets' has the shape \(7, 1, 59\); right would be the shape \(7, features\)",
         ),
         (lambda a: a.update(jetConstituentList=a["jetConstituentList"][:, :, 1:]), "less energy than momentum"),
         (lambda a: a.update(jetConstituentList=a["jetConstituentList"][:9]), "the arrays differ in length"),
@@ -605,6 +617,183 @@ def test_classes_of_the_layouts():
         "jetclass": ("QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl"),
         "particles_150": ("gluon", "quark", "W", "Z", "top"),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", ["npz", "parquet"])
+def test_text_is_no_number(jets, tmp_path, suffix):
+    """Not even text that looks like numbers."""
+    path, columns = tmp_path / f"val.{suffix}", top_arrays(padded(jets, 200), jets.labels)
+    for text in (np.array(["a"] * JETS), columns["PX_7"].astype(str)):
+        changed = columns | {"PX_7": text}
+        if suffix == "npz":
+            np.savez(path, **changed)
+        else:
+            pa.parquet.write_table(pa.table(changed), path)
+        with pytest.raises(
+            InputError, match=rf"val\.{suffix}: array 'PX_7' does not hold numbers but (<U|object).*first is '"
+        ):
+            read(path, "top_landscape")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X, y: (X.astype(str), y), "array 'X' does not hold numbers but <U"),
+        (lambda X, y: (X.astype(complex), y), "array 'X' does not hold numbers but complex128"),
+        (lambda X, y: (X.astype("S"), y), r"array 'X' does not hold numbers but \|S"),
+        (lambda X, y: (X, y.astype(str)), "array 'y' does not hold numbers but <U"),
+        (lambda X, y: (X, y.astype("datetime64[s]")), "array 'y' does not hold numbers but datetime64"),
+        (lambda X, y: (X, y[:, None]), r"labels are numbers of the shape \(7, 1\); right would be one number a jet"),
+        (lambda X, y: (X * [1, 1000, 1, 1], y), "values of pz are NaN or infinite"),
+    ],
+)
+def test_numbers_of_other_kinds(jets, tmp_path, change, message):
+    X, y = change(quark_gluon_arrays(jets)[0], jets.labels)
+    np.savez(tmp_path / "QG_jets.npz", X=X, y=y)
+    with pytest.raises(InputError, match=rf"QG_jets\.npz: .*{message}"):
+        read(tmp_path / "QG_jets.npz", "quark_gluon")
+
+
+def test_lists_are_no_columns(jets, tmp_path):
+    columns = top_arrays(padded(jets, 200), jets.labels)
+    path = tmp_path / "val.parquet"
+    pa.parquet.write_table(pa.table(columns | {"E_3": [[1.0]] * JETS}), path)
+    with pytest.raises(
+        InputError, match=r"array 'E_3' holds a list of numbers a jet; right would be the shape \(jets,\)"
+    ):
+        read(path, "top_landscape")
+    pa.parquet.write_table(pa.table(columns | {"is_signal_new": [[1]] * JETS}), path)
+    with pytest.raises(InputError, match="labels are a list of numbers a jet; right would be one number a jet"):
+        read(path, "top_landscape")
+
+
+@pytest.mark.parametrize("suffix", ["root", "parquet"])
+@pytest.mark.parametrize("name", ["part_energy", "part_px", "part_charge"])
+def test_flat_jetclass(jets, tmp_path, suffix, name):
+    columns, labels = jetclass_columns(jets, padded(jets, 128))
+    columns[name] = np.ones(JETS)
+    if suffix == "parquet":
+        lists = {key: one if key == name else ak.to_arrow(one, extensionarray=False) for key, one in columns.items()}
+        pa.parquet.write_table(pa.table({**lists, **labels}), tmp_path / "flat.parquet")
+    else:
+        write_jetclass(tmp_path / "flat.root", columns, labels)
+    with pytest.raises(InputError, match=rf"flat\.{suffix}: '{name}' holds one number a jet; right would be a list"):
+        read(tmp_path / f"flat.{suffix}", "jetclass")
+
+
+def test_jetclass_labels_that_are_lists(jets, tmp_path):
+    columns, labels = jetclass_columns(jets, padded(jets, 128))
+    labels["label_QCD"] = columns["part_charge"]
+    write_jetclass(tmp_path / "lists.root", columns, labels)
+    with pytest.raises(InputError, match="'label_QCD' holds a list of numbers a jet; right would be one number a jet"):
+        read(tmp_path / "lists.root", "jetclass")
+
+
+@pytest.mark.parametrize("suffix", ["root", "npz"])
+@pytest.mark.parametrize(
+    ("name", "bad", "message"),
+    [
+        ("part_charge", np.nan, "values of 'part_charge' are NaN or infinite"),
+        ("part_charge", 0.5, "values of 'part_charge' are no whole numbers from -127 to 127, the first is 0.5"),
+        ("part_charge", 200.0, "values of 'part_charge' are no whole numbers from -127 to 127, the first is 200.0"),
+        ("part_d0val", np.nan, "values of 'part_d0val' are NaN"),
+        ("part_d0err", np.inf, "values of 'part_d0err' are NaN or infinite"),
+        ("part_isMuon", np.nan, "values of 'part_isMuon' are NaN"),
+        ("part_isMuon", 0.5, "values of 'part_isMuon' are no whole numbers from 0 to 1"),
+        ("part_isMuon", 1.0, "particles are of more than one kind"),
+    ],
+)
+def test_what_jetclass_says_of_particles(jets, tmp_path, name, bad, message, suffix):
+    columns, labels = jetclass_columns(jets, padded(jets, 128))
+    columns[name] = ak.full_like(columns[name], bad)
+    if bad == 1.0:
+        columns["part_isPhoton"] = columns[name]
+    write_jetclass(tmp_path / f"broken.{suffix}", columns, labels)
+    with pytest.raises(InputError, match=rf"broken\.{suffix}: .*{message}"):
+        read(tmp_path / f"broken.{suffix}", "jetclass", classes="[Hbb, Tbl]")
+
+
+def test_flags_of_classes_and_masks_are_0_or_1(jets, tmp_path):
+    columns, labels = jetclass_columns(jets, padded(jets, 128))
+    labels["label_Hbb"] = np.where(labels["label_Hbb"], np.nan, 0.0)
+    write_jetclass(tmp_path / "nan.npz", columns, labels)
+    with pytest.raises(InputError, match="values of 'label_Hbb' are NaN"):
+        read(tmp_path / "nan.npz", "jetclass")
+    write_vectors(tmp_path / "qg", padded(jets, 128), jets.labels)
+    mask = np.load(tmp_path / "qg" / "qg_pf_mask.npy")
+    np.save(tmp_path / "qg" / "qg_pf_mask.npy", mask * 0.5)
+    with pytest.raises(InputError, match=r"values of 'mask' are no whole numbers from 0 to 1, the first is 0.5"):
+        read(tmp_path / "qg", "vectors")
+
+
+def test_a_class_without_jets_says_why(jets, tmp_path):
+    table, path = padded(jets, 200), tmp_path / "val.h5"
+    write_top(path, table, jets.labels)
+    with pytest.raises(
+        InputError,
+        match=r"^\S*val\.h5: class 'qcd', 'top' has no jets \(found: qcd 0, top 0\); the rows are of qcd 12, top 12; left out: "
+        r"1 without constituents, 23 outside pt_gev \[5000\.0, 6000\.0\]; right would be another 'pt_gev' or other files$",
+    ):
+        read(path, "top_landscape", pt_gev="[5000, 6000]")
+    write_top(path, table, 0 * jets.labels)
+    with pytest.raises(
+        InputError, match=r"'top' has no jets .*; the rows are of qcd 24; .*right would be files of every class$"
+    ):
+        read(path, "top_landscape")
+    columns, labels = jetclass_columns(jets, padded(jets, 128))
+    for number in range(5):
+        write_jetclass(tmp_path / f"jc{number}.root", columns, labels)
+    with pytest.raises(
+        InputError,
+        match=r"jc0\.root, .*jc1\.root, .*jc2\.root and 2 more: class 'QCD', .*the rows are of Hbb 60, Tbl 60; .*"
+        r"or 'classes: \[Hbb, Tbl\]'$",
+    ):
+        read(tmp_path / "jc?.root", "jetclass")
+
+
+def test_jets_beyond_the_most_are_counted(jets, tmp_path):
+    write_vectors(tmp_path / "qg", padded(jets, 128), jets.labels)
+    for block in (5, 1000):
+        parts = read(tmp_path / "qg", "vectors", block=block, max_jets=3)
+        rows = JETS if block > JETS else 10  # those of the blocks that were read
+        told = sum(part.origin.details["left_out"]["beyond max_jets"] for part in parts)
+        assert told == rows - 1 - 6  # one has no constituents
+
+
+def test_jets_without_transverse_momentum(jets, tmp_path):
+    """Their row is that of the file."""
+    table = padded(jets, 200)
+    write_top(tmp_path / "a.h5", table, jets.labels)
+    table[20, :, :2] = 0
+    write_top(tmp_path / "b.h5", table, jets.labels)
+    with pytest.raises(InputError, match=r"b\.h5: row 20 \(from 0\): a jet has a pT of 0; 1 of \d jets"):
+        read(tmp_path / "?.h5", "top_landscape")
+    parts = read(tmp_path / "b.h5", "top_landscape", pt_gev="[1, 5000]")
+    assert sum(part.origin.details["left_out"]["outside pt_gev"] for part in parts) == 1
+
+
+def test_jets_of_more_energy_than_a_beam(jets, tmp_path):
+    table = padded(jets, 200)
+    write_top(tmp_path / "mev.h5", table * 1000, jets.labels)
+    for window in ({}, {"pt_gev": "[500, 1000]"}):
+        with pytest.raises(
+            InputError, match=r"mev\.h5: row 0 \(from 0\): .* energy of .*are these MeV\? Right would be GeV"
+        ):
+            read(tmp_path / "mev.h5", "top_landscape", **window)
+
+
+def test_paths_are_told_once(jets, tmp_path):
+    columns, labels = jetclass_columns(jets, padded(jets, 128))
+    write_jetclass(tmp_path / "whole.root", columns, labels)
+    content = (tmp_path / "whole.root").read_bytes()
+    (tmp_path / "cut.root").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"damaged one: expected Chunk of length \d+, received \d+ bytes") as caught:
+        read(tmp_path / "cut.root", "jetclass")
+    assert str(caught.value).count("cut.root") == 1
+    write_vectors(tmp_path / "qg", padded(jets, 128), jets.labels)
+    (tmp_path / "qg" / "qg_labels.npy").write_bytes(b"nothing of numpy")
+    with pytest.raises(InputError, match=r"^\S*qg_labels\.npy: cannot be read"):
+        read(tmp_path / "qg", "vectors")
 
 
 def test_public_jets_are_a_source(jets, tmp_path):

@@ -7,7 +7,16 @@ import uproot
 
 from tests.conftest import realdata
 from trigger.config import parse
-from trigger.data.rootfile import JetBlock, RootData, iterate_blocks, read_block, read_jets, write_sample
+from trigger.data.rootfile import (
+    JetBlock,
+    RootData,
+    iterate_blocks,
+    numbers_of_file,
+    read_block,
+    read_jets,
+    write_sample,
+)
+from trigger.data.sources import content_of
 from trigger.errors import InputError
 
 MOMENTA = ("px", "py", "pz", "E")
@@ -189,6 +198,101 @@ def test_numbers_that_are_none(tmp_path, bad):
         write_tree(file, "Events", {"c": c, "flavour": np.array([1, 21])})
     with pytest.raises(InputError, match=r"nan.root: 1 of 4 values of \w+ are NaN or infinite"):
         list(read_jets(recipe(tmp_path / "nan.root", NESTED)))
+
+
+def write_nested(path, px, flavour=None, **more):
+    """Jets of two equal particles each, along px."""
+    px = np.asarray(px, dtype=float)
+    pair = np.stack([px, px], axis=1)
+    columns = {"c_px": pair, "c_py": 0 * pair, "c_pz": 0 * pair + 1, "c_E": np.sqrt(pair**2 + 1)}
+    with uproot.recreate(path) as file:
+        write_tree(file, "Events", {**columns, "flavour": np.tile([1, 21], len(px))[: len(px)], **more})
+
+
+PXPYPZE = "{kind: nested, constituents: {px: c_px, py: c_py, pz: c_pz, E: c_E}}"
+
+
+def numbers(data, **more):
+    return np.concatenate([part.events for part in read_jets(data, **more)])
+
+
+def test_events_of_two_files_are_two_events(tmp_path):
+    """Also of one class, and where the same file is read twice it stays one event."""
+    for name in "xyz":
+        write_nested(tmp_path / f"{name}.root", [10, 20, 30], event=np.array([7, 7, 8]))
+    found = numbers(recipe(tmp_path / "?.root", PXPYPZE, event="event"))
+    assert found.dtype == np.int64
+    assert found[:3].tolist() == [7, 7, 8]
+    assert len(set(found.tolist())) == 6
+    assert (found >= 0).all()
+    for file in range(3):
+        assert np.diff(found[3 * file : 3 * file + 3]).tolist() == [0, 1]
+    assert found.tolist() == numbers(recipe(tmp_path / "?.root", PXPYPZE, event="event"), step_size=1).tolist()
+    samples = (
+        f"[{{files: ['{tmp_path}/x.root', '{tmp_path}/y.root'], label: a}}, {{files: ['{tmp_path}/x.root'], label: b}}]"
+    )
+    twice = numbers(recipe(None, PXPYPZE, event="event", samples=samples))
+    assert twice[:3].tolist() == twice[6:].tolist() == [7, 7, 8]
+    assert numbers(recipe(tmp_path / "?.root", PXPYPZE)).tolist() == list(range(9))
+
+
+def test_numbers_of_files_stay_apart():
+    """For every distance of two files up to a hundred thousand, their numbers lie further apart than any number is large."""
+    first = np.concatenate([numbers_of_file(np.array([0]), file) for file in range(100_000)])
+    gaps = np.diff(np.sort(first))
+    assert gaps.min() > 3e13
+    most = np.array([2**63 - 1, 0, 5], dtype=np.uint64)
+    assert numbers_of_file(most, 0).tolist() == [2**63 - 1, 0, 5]
+    moved = [int(one) for one in numbers_of_file(most, 3)]
+    assert all(0 <= one < 2**63 for one in moved)
+    assert (moved[1] - moved[0]) % 2**63 == 1
+    assert (moved[2] - moved[1]) % 2**63 == 5
+
+
+def test_the_format_of_rows_is_content(events):
+    path, _ = events
+    data = recipe(path, LINKED)
+    number, *files = content_of(data, 1)
+    assert isinstance(number, int)
+    assert [one for one, _ in files] == [str(path)]
+
+
+@pytest.mark.parametrize(("bad", "message"), [(0.5, "no whole numbers"), (np.nan, "NaN"), (1e20, "no whole numbers")])
+def test_event_numbers_are_whole(tmp_path, bad, message):
+    write_nested(tmp_path / "x.root", [10, 20, 30], event=np.array([1.0, bad, 2.0]))
+    with pytest.raises(InputError, match=rf"x\.root: 1 of 3 values of 'event' are {message}"):
+        numbers(recipe(tmp_path / "x.root", PXPYPZE, event="event"))
+
+
+@pytest.mark.parametrize(("bad", "message"), [(0.5, "no whole numbers"), (np.inf, "NaN or infinite")])
+def test_charges_are_whole(tmp_path, bad, message):
+    write_nested(tmp_path / "x.root", [10, 20], c_charge=np.array([[0.0, 1.0], [bad, -1.0]]))
+    layout = PXPYPZE.replace("E: c_E", "E: c_E, charge: c_charge")
+    with pytest.raises(InputError, match=rf"x\.root: 1 of 4 values of 'c_charge' are {message}"):
+        list(read_jets(recipe(tmp_path / "x.root", layout)))
+
+
+def test_text_is_no_number(tmp_path):
+    write_nested(tmp_path / "x.root", [10, 20], event=ak.Array(["1", "2"]))
+    with pytest.raises(InputError, match=r"x\.root: array 'event' does not hold numbers but .*first is '1'"):
+        numbers(recipe(tmp_path / "x.root", PXPYPZE, event="event"))
+
+
+def test_jets_that_there_cannot_be(tmp_path):
+    """The entry is that of the file."""
+    write_nested(tmp_path / "a.root", [10, 20, 30])
+    write_nested(tmp_path / "b.root", [10, 20, 3600])
+    with pytest.raises(
+        InputError, match=r"b\.root: entry 2 \(from 0\): a jet has an energy of 7200 GeV; .* are these MeV\?"
+    ):
+        list(read_jets(recipe(tmp_path / "?.root", PXPYPZE), step_size=1))
+    with uproot.recreate(tmp_path / "b.root") as file:
+        px = np.array([[10.0, 10.0], [5.0, -5.0]])
+        columns = {"c_px": px, "c_py": 0 * px, "c_pz": 0 * px, "c_E": np.abs(px), "flavour": np.array([1, 21])}
+        write_tree(file, "Events", columns)
+    with pytest.raises(InputError, match=r"b\.root: entry 1 \(from 0\): a jet has a pT of 0; 1 of 2 jets"):
+        list(read_jets(recipe(tmp_path / "?.root", PXPYPZE)))
+    assert numbers(recipe(tmp_path / "?.root", PXPYPZE, pt_gev="[1, 100]")).tolist() == [0, 1, 2, 3]
 
 
 def test_labels_must_be_classes(events):

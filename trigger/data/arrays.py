@@ -270,10 +270,17 @@ def _lists(column: Any, name: str) -> Any:
     """A column of lists as awkward array; what parquet calls missing is refused."""
     import awkward as ak
 
-    found = ak.from_arrow(column)
+    found = ak.from_arrow(column.cast(_large(column.type)))
     if ak.any(ak.is_none(found)) or ak.any(ak.is_none(found, axis=1), axis=None):
         raise InputError(f"array {name!r} has missing values")
     return ak.drop_none(found)
+
+
+def _large(kind: Any) -> Any:
+    """A type of arrow with lists of 64-bit offsets: awkward drops missing values from no others."""
+    import pyarrow
+
+    return pyarrow.large_list(_large(kind.value_type)) if pyarrow.types.is_list(kind) else kind
 
 
 def _present(wanted: Sequence[str], optional: Sequence[str], known: Sequence[str]) -> list[str]:

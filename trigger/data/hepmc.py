@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal, Self, cast
 
@@ -27,8 +28,10 @@ from trigger.data.detector import PRESETS, Particles, PresetName, concatenate, d
 from trigger.data.generate import particle_jets
 from trigger.data.jets import Distinct, JetDataset, Origin, PtWindow, Vertex, require_every_class
 from trigger.data.particle_codes import NEUTRINOS, charges
+from trigger.data.users_jets import named, require_possible_energies, require_transverse_momentum
 from trigger.errors import InputError, nearest
 from trigger.files import matching
+from trigger.inputs.clustering import Clustered
 from trigger.kinematics import pseudorapidity, transverse_momentum
 from trigger.workers import in_order, workers_of
 
@@ -97,7 +100,33 @@ class _File:
     seed: tuple[int, ...]
 
 
-_Part = tuple[JetDataset | None, int]  # the jets of some events, if there are any, and the number of the events
+@dataclass(frozen=True)
+class _Part:
+    """Some events of a file.
+
+    Attributes:
+        jets: Their jets, if there are any.
+        events: How many events there are.
+        left_out: How many jets above the lower edge of `pt_gev` there are of those that were left out, by why.
+    """
+
+    jets: JetDataset | None
+    events: int
+    left_out: dict[str, int]
+
+
+@dataclass
+class _Tally:
+    """What was read for a class."""
+
+    paths: list[Path] = field(default_factory=list)
+    events: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def told(self, name: str) -> str:
+        """For a message."""
+        left_out = ", ".join(f"{count} {why}" for why, count in self.left_out.items() if count)
+        return f"{name!r} is {self.events} events of {named(self.paths)}, left out: {left_out or 'none'}"
 
 
 def input_files(data: HepMcJets) -> list[tuple[HepMcSample, list[Path]]]:
@@ -130,14 +159,26 @@ def read_hepmc(data: HepMcJets, seed: int, workers: int = 1) -> Iterator[JetData
         for place, path in enumerate(paths)
     ]
     taken, first = np.zeros(len(data.classes), dtype=np.int64), 0
-    with _read(files, workers) as parts:
-        for part in parts:
-            for jets, events in part:
-                if jets is not None:
-                    taken += np.bincount(jets.labels, minlength=len(taken))
-                    yield replace(jets, events=jets.events + first)
-                first += events
-    require_every_class(np.repeat(np.arange(len(taken)), taken), data.classes)
+    tallies = {name: _Tally() for name in data.classes}
+    with _read(files, workers) as found:
+        for file, parts in zip(files, found, strict=True):
+            tally = tallies[file.sample.label]
+            tally.paths.append(file.path)
+            for part in parts:
+                if part.jets is not None:
+                    taken += np.bincount(part.jets.labels, minlength=len(taken))
+                    yield replace(part.jets, events=part.jets.events + first)
+                first += part.events
+                tally.events += part.events
+                tally.left_out.update(part.left_out)
+    empty = [name for name, count in zip(data.classes, taken, strict=True) if count == 0]
+    low, high = data.pt_gev
+    why = (f"; of the jets of at least {low:g} GeV: {'; '.join(tallies[name].told(name) for name in empty)}; right would be a "
+           f"'pt_gev' that they reach, not [{low:g}, {high:g}], or other files")  # fmt: skip
+    require_every_class(
+        np.repeat(np.arange(len(taken)), taken), data.classes,
+        f"{named(path for name in empty for path in tallies[name].paths)}: ", why,
+    )  # fmt: skip
 
 
 @contextmanager
@@ -158,27 +199,55 @@ def _parts(file: _File) -> Iterator[_Part]:
     from importlib.metadata import version
 
     data, preset = file.data, PRESETS[file.data.detector]
-    low, high = data.pt_gev
+    low = data.pt_gev[0]
     details = {"settings": data.model_dump(mode="json"), "seed": file.seed[0],
                "versions": {name: version(name) for name in ("pyhepmc", "fastjet")}}  # fmt: skip
     for number, (particles, weights) in enumerate(_events(file.path, preset.acceptance)):
         seen = detect(particles, preset, np.random.default_rng([*file.seed, number]))
         jets, constituents = particle_jets(seen, len(weights), data.radius, low)
-        pt = transverse_momentum(jets.momentum["px"], jets.momentum["py"])
-        eta = pseudorapidity(jets.momentum["px"], jets.momentum["py"], jets.momentum["pz"])
-        inside = np.flatnonzero(np.abs(eta) < data.max_abs_eta)
-        ordered = inside[np.lexsort((-pt[inside], jets.event[inside]))]
-        event = jets.event[ordered]
-        rank = np.arange(len(event)) - np.searchsorted(event, event)  # 0 is the hardest of its event
-        chosen = ordered[(rank < data.leading) & (pt[ordered] >= low) & (pt[ordered] < high)]
-        if len(chosen) == 0:
-            yield None, len(weights)
-            continue
-        labels = np.full(len(chosen), data.classes.index(file.sample.label), dtype=np.int64)
-        yield JetDataset(
-            constituents[chosen], labels, data.classes, file.sample.weight * weights[jets.event[chosen]],
-            jets.event[chosen].astype(np.int64), Origin("hepmc", False, details),
-        ), len(weights)  # fmt: skip
+        first = number * EVENTS_PER_BLOCK
+        found: JetDataset | None = None
+        try:
+            chosen, left_out = _chosen(data, jets, first)
+            event = jets.event[chosen].astype(np.int64)
+            if len(chosen) and not weights[event].any():
+                raise InputError(f"all {len(chosen)} jets of the events {first} to {first + len(weights) - 1} (from 0) have the "
+                                 "weight 0: right would be events whose nominal (first) weight is above 0")  # fmt: skip
+            if len(chosen):
+                labels = np.full(len(chosen), data.classes.index(file.sample.label), dtype=np.int64)
+                found = JetDataset(
+                    constituents[chosen], labels, data.classes, file.sample.weight * weights[event], event,
+                    Origin("hepmc", False, details),
+                )  # fmt: skip
+        except InputError as error:
+            raise InputError(f"{file.path}: {error}") from error
+        yield _Part(found, len(weights), left_out)
+
+
+def _chosen(data: HepMcJets, jets: Clustered, first: int) -> tuple[NDArray[np.int64], dict[str, int]]:
+    """Places of the wanted jets of some events, the hardest of an event first, and how many others there are, by why.
+
+    Args:
+        data: What is wanted.
+        jets: All jets above the lower edge of the window.
+        first: Number of the first event.
+    """
+    low, high = data.pt_gev
+    px, py, energy = (jets.momentum[name] for name in ("px", "py", "E"))
+    pt, eta = transverse_momentum(px, py), pseudorapidity(px, py, jets.momentum["pz"])
+    inside = np.flatnonzero(np.abs(eta) < data.max_abs_eta)
+    ordered = inside[np.lexsort((-pt[inside], jets.event[inside]))]
+    event = jets.event[ordered]
+    require_possible_energies(energy[ordered], first + event, "event")
+    rank = np.arange(len(event)) - np.searchsorted(event, event)  # 0 is the hardest of its event
+    leading, in_window = rank < data.leading, (pt[ordered] >= low) & (pt[ordered] < high)
+    chosen = ordered[leading & in_window]
+    require_transverse_momentum(px[chosen], py[chosen], first + jets.event[chosen], "event")
+    return chosen, {
+        f"beyond max_abs_eta {data.max_abs_eta:g}": len(pt) - len(inside),
+        f"not among the leading {data.leading} of their event": int(np.count_nonzero(~leading)),
+        f"outside pt_gev [{low:g}, {high:g}]": int(np.count_nonzero(leading & ~in_window)),
+    }
 
 
 def _events(path: Path, acceptance: float) -> Iterator[tuple[Particles, NDArray[np.float64]]]:
@@ -277,6 +346,10 @@ def _generator_events(path: Path) -> Iterator[Any]:
             header = stream.read(256)
             stream.seek(0)
             formats = [one for tag, one in _FORMATS.items() if tag in header]
+            if not header:
+                raise InputError(f"{path}: it is empty; right would be HepMC3 or HepMC2 text")
+            if header.startswith(b"\x1f\x8b"):
+                raise InputError(f"{path}: it is gzipped{' twice' if path.suffix == '.gz' else '; name it .gz'}")
             if not formats:
                 raise InputError(
                     f"{path}: the file does not begin as HepMC3 or HepMC2 text does, but with {header[:40]!r}"
@@ -290,6 +363,9 @@ def _generator_events(path: Path) -> Iterator[Any]:
                 yield event
                 count += 1
             watched.drain()
+    except gzip.BadGzipFile as error:
+        hint = "; name it without .gz if it is not gzipped" if count == 0 and "Not a gzipped" in str(error) else ""
+        raise InputError(f"{path}: cannot be read after {count} events: {error}{hint}") from error
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read after {count} events: {error}") from error
     if count < watched.events:

@@ -286,8 +286,14 @@ def concatenate_features(parts: Sequence[FeatureDataset]) -> FeatureDataset:
     return whole
 
 
-def require_every_class(labels: NDArray[np.int64], class_names: Sequence[str]) -> None:
+def require_every_class(labels: NDArray[np.int64], class_names: Sequence[str], where: str = "", why: str = "") -> None:
     """Refuse a sample in which a class has no jet.
+
+    Args:
+        labels: Class of each jet.
+        class_names: Names of the classes.
+        where: What the message begins with: the files.
+        why: What it ends with: what was left out, and what would be right.
 
     Raises:
         InputError: Names the empty classes and what the others have.
@@ -296,7 +302,7 @@ def require_every_class(labels: NDArray[np.int64], class_names: Sequence[str]) -
     empty = [name for name, count in zip(class_names, counts, strict=True) if count == 0]
     if empty:
         found = ", ".join(f"{name} {count}" for name, count in zip(class_names, counts, strict=True))
-        raise InputError(f"class {', '.join(map(repr, empty))} has no jets (found: {found})")
+        raise InputError(f"{where}class {', '.join(map(repr, empty))} has no jets (found: {found}){why}")
 
 
 class Split(StrEnum):

@@ -18,10 +18,12 @@ is turned round to that of `OPTIONAL_CONSTITUENT_FIELDS`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +47,12 @@ from trigger.data.public_layouts import (
     vectors,
 )
 from trigger.data.rootfile import branch_names, chunks, find_tree, opened
+from trigger.data.users_jets import (
+    named,
+    require_numbers,
+    require_possible_energies,
+    require_transverse_momentum,
+)
 from trigger.errors import InputError, nearest
 from trigger.files import matching
 from trigger.kinematics import transverse_momentum
@@ -113,50 +121,101 @@ def read_public(data: PublicJets, block: int = 20_000) -> Iterator[JetDataset]:
     """The jets, block by block; memory is bounded by two blocks.
 
     Each jet is an event of its own, whose number is that of its row over all files. Constituents are ordered by falling pT.
-    `origin.details["left_out"]` counts what is missing of the rows of a block, and of those after it that have no jet.
+    `origin.details["left_out"]` counts what is missing of the rows of a block, and of those after it that have no jet; no
+    block is read after `max_jets` of every class.
 
     Args:
         data: What to read.
         block: Rows of a file at a time.
 
     Raises:
-        InputError: A file or array is missing or broken or has another shape, a number is NaN, a label is unknown, or a class
-            has no jets.
+        InputError: A file or array is missing or broken or has another shape, a number is NaN or text, a jet has a pT of 0 or
+            more energy than a beam, a label is unknown, or a class has no jets.
     """
-    taken = np.zeros(len(data.classes), dtype=np.int64)
+    so_far = _SoFar(np.zeros(len(data.classes), dtype=np.int64))
     held: JetDataset | None = None
-    left_out: dict[str, int] = {}
-    row = 0
+    left_out: Counter[str] = Counter()
     for group in _groups(data):
-        where = next(iter(group.values()))
-        try:
+        so_far.first = so_far.row
+        so_far.paths.append(next(iter(group.values())))
+        with _naming(group):
             for arrays in _arrays(data, group, block):
-                found = _slots(data, where, arrays)
-                jets, missing = _selected(data, found, row, taken)
-                row += len(found.counts)
+                for name, array in arrays.items():
+                    require_numbers(name, array)
+                jets, missing = _selected(data, _slots(data, so_far.paths[-1], arrays), so_far)
                 if jets is not None and held is not None:
                     yield _stated(data, held, left_out)
-                    left_out = {}
-                left_out = {name: left_out.get(name, 0) + count for name, count in missing.items()}
+                    left_out = Counter()
+                left_out.update(missing)
                 held = jets or held
-                if jets is not None:
-                    taken += np.bincount(jets.labels, minlength=len(taken))
-                if _enough(data, taken):
+                if _enough(data, so_far.taken):
                     break
-        except InputError as error:
-            raise InputError(f"{where}: {error}") from error
-        if _enough(data, taken):
+        if _enough(data, so_far.taken):
             break
-    require_every_class(np.repeat(np.arange(len(taken)), taken), data.classes)
+    require_every_class(
+        np.repeat(np.arange(len(data.classes)), so_far.taken),
+        data.classes,
+        f"{named(so_far.paths)}: ",
+        _why(data, so_far),
+    )
     assert held is not None  # every class has jets
     yield _stated(data, held, left_out)
+
+
+@dataclass
+class _SoFar:
+    """What has been read up to now.
+
+    Attributes:
+        taken: Jets of each of the wanted classes.
+        row: Rows of all files.
+        first: Rows of all files before this one.
+        rows: Rows of each class of the layout that was found.
+        left_out: How many there are of what was left out.
+        paths: The files.
+    """
+
+    taken: NDArray[np.int64]
+    row: int = 0
+    first: int = 0
+    rows: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    paths: list[Path] = field(default_factory=list)
+
+
+@contextmanager
+def _naming(group: Mapping[str, Path]) -> Iterator[None]:
+    """Put the file before each of our messages that does not begin with it."""
+    try:
+        yield
+    except InputError as error:
+        if str(error).startswith(tuple(f"{path}: " for path in group.values())):
+            raise
+        raise InputError(f"{next(iter(group.values()))}: {error}") from error
+
+
+def _why(data: PublicJets, so_far: _SoFar) -> str:
+    """Why a class may have no jets, and what would be right."""
+    there = [name for name in CLASSES[data.layout] if so_far.rows[name]]
+    told = f"; the rows are of {', '.join(f'{name} {so_far.rows[name]}' for name in there)}"
+    missing = [
+        f"{count} {why}" for why, count in so_far.left_out.items() if count and not why.startswith("constituents")
+    ]
+    if missing:
+        window = f" {list(data.pt_gev)}" if data.pt_gev else ""
+        told += f"; left out: {', '.join(missing).replace('outside pt_gev', f'outside pt_gev{window}')}"
+    if set(data.classes) <= set(there):
+        return told + "; right would be another 'pt_gev' or other files"
+    if len(there) < 2:
+        return told + "; right would be files of every class"
+    return told + f"; right would be files of every class, or 'classes: [{', '.join(there)}]'"
 
 
 def _enough(data: PublicJets, taken: NDArray[np.int64]) -> bool:
     return data.max_jets is not None and bool((taken >= data.max_jets).all())
 
 
-def _stated(data: PublicJets, jets: JetDataset, left_out: Mapping[str, int]) -> JetDataset:
+def _stated(data: PublicJets, jets: JetDataset, left_out: Counter[str]) -> JetDataset:
     details = {"settings": data.model_dump(mode="json"), "left_out": dict(left_out)}
     return replace(jets, origin=Origin("public", False, details))
 
@@ -241,50 +300,73 @@ def _names(path: Path, array: str) -> list[str]:
     return [name.decode() if isinstance(name, bytes) else str(name) for name in found[array]]
 
 
-def _selected(
-    data: PublicJets, found: Slots, row: int, taken: NDArray[np.int64]
-) -> tuple[JetDataset | None, dict[str, int]]:
-    """The wanted jets of a block, and how many there are of what was left out.
-
-    Args:
-        data: What is wanted.
-        found: The block.
-        row: Number of its first row.
-        taken: Jets of each class that there are already.
-    """
-    import awkward as ak
-
-    jet = np.repeat(np.arange(len(found.counts)), found.counts)
+def _selected(data: PublicJets, found: Slots, so_far: _SoFar) -> tuple[JetDataset | None, dict[str, int]]:
+    """The wanted jets of a block, and how many there are of what was left out; both are noted in `so_far`."""
     _check_momenta(data.layout, found)
-    px, py = (np.asarray(found.columns[name], dtype=np.float64) for name in ("px", "py"))
-    pt = transverse_momentum(*(np.bincount(jet, column, minlength=len(found.counts)) for column in (px, py)))
-    low, high = data.pt_gev or (0.0, np.inf)
     label = np.array([data.classes.index(name) if name in data.classes else -1 for name in CLASSES[data.layout]])[
         found.labels
     ]
+    keep, left_out = _wanted(data, found, label, so_far)
+    rows = np.bincount(found.labels, minlength=len(CLASSES[data.layout]))
+    so_far.rows.update(dict(zip(CLASSES[data.layout], rows.tolist(), strict=True)))
+    so_far.left_out.update(left_out)
+    places = so_far.row + np.flatnonzero(keep)
+    so_far.row += len(keep)
+    if not keep.any():
+        return None, left_out
+    so_far.taken += np.bincount(label[keep], minlength=len(data.classes))
+    return _jets(data, found, keep, label, places), left_out
+
+
+def _wanted(
+    data: PublicJets, found: Slots, label: NDArray[np.int64], so_far: _SoFar
+) -> tuple[NDArray[np.bool_], dict[str, int]]:
+    """Which rows of a block are taken, and how many there are of what is not."""
+    jet = np.repeat(np.arange(len(found.counts)), found.counts)
+    px, py, energy = (_summed(jet, found.columns[name], len(label)) for name in ("px", "py", "E"))
+    row = so_far.row - so_far.first + np.arange(len(label))
+    require_possible_energies(energy, row, "row")
+    pt = transverse_momentum(px, py)
+    low, high = data.pt_gev or (0.0, np.inf)
     keep, left_out = found.counts > 0, {"without constituents": int((found.counts == 0).sum())}
     for why, good in (("outside pt_gev", (pt >= low) & (pt < high)), ("of other classes", label >= 0)):
         left_out[why] = int((keep & ~good).sum())
         keep &= good
+    before = np.count_nonzero(keep)
     if data.max_jets is not None:
-        for number, already in enumerate(taken):
+        for number, already in enumerate(so_far.taken):
             keep[np.flatnonzero(keep & (label == number))[data.max_jets - already :]] = False
-    order = np.lexsort((-np.hypot(px, py), jet))
-    rank = np.arange(len(jet)) - np.repeat(np.cumsum(found.counts) - found.counts, found.counts)
-    order = order[keep[jet] & (rank < data.max_constituents)]
+    left_out["beyond max_jets"] = int(before - np.count_nonzero(keep))
     left_out["constituents beyond max_constituents"] = int(
         np.maximum(found.counts[keep] - data.max_constituents, 0).sum()
     )
-    if not keep.any():
-        return None, left_out
+    require_transverse_momentum(px[keep], py[keep], row[keep], "row")
+    return keep, left_out
+
+
+def _summed(jet: NDArray[np.int64], column: NDArray[Any], jets: int) -> NDArray[np.float64]:
+    """The sums of a column over the constituents of each jet."""
+    return np.bincount(jet, column.astype(np.float64), minlength=jets).astype(np.float64)
+
+
+def _jets(
+    data: PublicJets, found: Slots, keep: NDArray[np.bool_], label: NDArray[np.int64], places: NDArray[np.int64]
+) -> JetDataset:
+    """The jets of the rows that are taken, whose numbers are `places`."""
+    import awkward as ak
+
+    jet = np.repeat(np.arange(len(found.counts)), found.counts)
+    px, py = (np.asarray(found.columns[name], dtype=np.float64) for name in ("px", "py"))
+    order = np.lexsort((-np.hypot(px, py), jet))
+    rank = np.arange(len(jet)) - np.repeat(np.cumsum(found.counts) - found.counts, found.counts)
+    order = order[keep[jet] & (rank < data.max_constituents)]
     kinds = {"charge": np.int8, "pdg_id": np.int32}
     columns = {name: column[order].astype(kinds.get(name, np.float64)) for name, column in found.columns.items()}
     columns["vertex"] = np.zeros(len(order), dtype=np.int8)
-    places = np.flatnonzero(keep)
     return JetDataset(
         ak.unflatten(ak.zip(columns), np.minimum(found.counts[keep], data.max_constituents)), label[keep], data.classes,
-        np.ones(len(places)), row + places, Origin("public"),
-    ), left_out  # fmt: skip
+        np.ones(len(places)), places, Origin("public"),
+    )  # fmt: skip
 
 
 def _check_momenta(layout: LayoutName, found: Slots) -> None:

@@ -29,11 +29,19 @@ from trigger.data.jets import (
     flattening_weights,
     optional_fields,
 )
+from trigger.data.users_jets import (
+    require_numbers,
+    require_possible_energies,
+    require_transverse_momentum,
+    require_whole,
+)
 from trigger.errors import InputError, nearest
 from trigger.files import matching
 from trigger.kinematics import from_pt_eta_phi_mass, pseudorapidity, transverse_momentum
 
 TREE, DETAILS = "jets", "jetgate"
+ROWS_FORMAT = 2
+"""Raised when the jets that are read of the same file with the same recipe change."""
 STEP_SIZE = "50 MB"
 """How much of a file is held in memory at a time, as uproot counts it."""
 
@@ -324,7 +332,8 @@ class RootFiles(Settings):
         classes: Class names, in the order of the network's outputs.
         tree: Name of the tree.
         samples: The files.
-        event: Branch of the event number; without it every entry of every file is an event of its own.
+        event: Branch of the event number; without it every entry of every file is an event of its own. The same number in
+            two files is of two events: generators and runs begin to count anew.
         cuts: Further cuts.
     """
 
@@ -370,17 +379,20 @@ def read_jets(data: RootData, step_size: int | str = STEP_SIZE) -> Iterator[JetD
         InputError: A file, tree or branch is missing or broken, a label is none of the classes, or a number is NaN.
     """
     count, entry_offset = 0, 0
+    numbered = list(dict.fromkeys(path.resolve() for _, paths in input_files(data) for path in paths))
     for sample, paths in input_files(data):
         scale = 1.0 if sample.cross_section_pb is None else 1.0 / sum_of_weights(data, sample, paths, step_size)
         for path in paths:
             with opened(path) as file:
                 tree = find_tree(file, path, data.tree)
+                place = _Place(numbered.index(path.resolve()), 0, entry_offset)
                 for chunk in chunks(tree, path, _needed(data, sample), step_size):
                     try:
-                        jets = _chunk_jets(data, sample, chunk, entry_offset, scale)
+                        jets = _chunk_jets(data, sample, chunk, place, scale)
                     except InputError as error:
                         raise InputError(f"{path}: {error}") from error
                     entry_offset += len(chunk)
+                    place = _Place(place.file, place.entry + len(chunk), entry_offset)
                     if jets is None:
                         continue
                     if data.max_jets is not None and count + len(jets) >= data.max_jets:
@@ -388,6 +400,33 @@ def read_jets(data: RootData, step_size: int | str = STEP_SIZE) -> Iterator[JetD
                         return
                     count += len(jets)
                     yield jets
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a chunk lies: the number of its file, of its first entry in the file, and of that in all files."""
+
+    file: int
+    entry: int
+    entry_of_all: int
+
+
+def numbers_of_file(numbers: NDArray[Any], file: int) -> NDArray[np.int64]:
+    """Event numbers that differ from those of other files, from 0 to 2^63 - 1; those of file 0 stay as they are.
+
+    Files lie apart by multiples of the golden section of 2^63, which never come near each other: numbers below `3e13` of up to
+    100 000 files are all different.
+
+    Args:
+        numbers: As a file has them.
+        file: Number of the file.
+
+    References:
+        Knuth, The Art of Computer Programming 3, section 6.4, "Fibonacci hashing".
+    """
+    shift = np.uint64(file * 0x4F1BBCDCBFA53E0B % 2**63)
+    moved = (numbers.astype(np.int64).astype(np.uint64) + shift) & np.uint64(2**63 - 1)
+    return moved.astype(np.int64)
 
 
 def sum_of_weights(data: RootFiles, sample: Sample, paths: list[Path], step_size: int | str) -> float:
@@ -437,11 +476,13 @@ def _needed(data: RootData, sample: Sample) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _chunk_jets(data: RootData, sample: Sample, chunk: Any, entry_offset: int, scale: float) -> JetDataset | None:
+def _chunk_jets(data: RootData, sample: Sample, chunk: Any, place: _Place, scale: float) -> JetDataset | None:
     import awkward as ak
 
     if len(chunk) == 0:
         return None
+    for branch in _needed(data, sample):
+        require_numbers(branch, chunk[branch])
     constituents, entry = _constituents(data.layout, chunk)
     jets_per_entry = np.bincount(entry, minlength=len(chunk))
 
@@ -467,22 +508,34 @@ def _chunk_jets(data: RootData, sample: Sample, chunk: Any, entry_offset: int, s
             raise InputError(
                 f"{np.count_nonzero(~np.isfinite(flat))} of {flat.size} values of {name} are NaN or infinite"
             )
-    px, py, pz = (ak.to_numpy(ak.sum(constituents[name], axis=1)) for name in ("px", "py", "pz"))
+    px, py, pz, energy = (ak.to_numpy(ak.sum(constituents[name], axis=1)) for name in MOMENTUM)
+    if data.max_abs_eta is not None:
+        keep &= ~(np.abs(pseudorapidity(px, py, pz)) >= data.max_abs_eta)
+    require_possible_energies(energy[keep], place.entry + entry[keep], "entry")
     pt = transverse_momentum(px, py)
     if data.pt_gev is not None:
         keep &= (pt >= data.pt_gev[0]) & (pt < data.pt_gev[1])
-    if data.max_abs_eta is not None:
-        keep &= np.abs(pseudorapidity(px, py, pz)) < data.max_abs_eta
     labels = labels_of(data, sample, per_jet, len(entry))
     keep &= labels >= 0
     if not keep.any():
         return None
+    require_transverse_momentum(px[keep], py[keep], place.entry + entry[keep], "entry")
     weights = weights_of(sample, per_jet, len(entry)) * scale
-    numbers = per_jet(data.event) if data.event is not None else entry + entry_offset
+    numbers = entry + place.entry_of_all
+    if data.event is not None:
+        numbers = per_jet(data.event)
     return JetDataset(
-        constituents[keep], labels[keep], data.classes, weights[keep], numbers[keep].astype(np.int64),
+        constituents[keep], labels[keep], data.classes, weights[keep], _events(data, numbers[keep], place.file),
         Origin("root", False, {"settings": data.model_dump(mode="json")}),
     )  # fmt: skip
+
+
+def _events(data: RootData, numbers: NDArray[Any], file: int) -> NDArray[np.int64]:
+    if data.event is None:
+        return numbers.astype(np.int64)
+    if numbers.dtype.kind == "f":
+        require_whole(data.event, numbers, -(2**53), 2**53)
+    return numbers_of_file(numbers, file)
 
 
 def _check_finite(particles: Any) -> None:
@@ -594,6 +647,8 @@ def _records(momenta: Momenta, chunk: Any) -> Any:
         wrong = ak.sum(np.isnan(q[name]), axis=None)
         if wrong:
             raise InputError(f"{wrong} of {ak.count(q[name])} values of {branch} are NaN or infinite")
+        if name in ("charge", "pdg_id"):
+            require_whole(branch, ak.to_numpy(ak.flatten(q[name], axis=None)), -(2**31), 2**31)
         first = next(iter(q.values()))
         if q[name].ndim != first.ndim or not ak.array_equal(ak.num(q[name], axis=-1), ak.num(first, axis=-1)):
             raise InputError(f"branches {next(iter(branches.values()))!r} and {branch!r} differ in length")
@@ -632,7 +687,8 @@ def blaming(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except Exception as error:  # decompressors and interpreters each have errors of their own
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first, *more = str(error).strip().splitlines() or [type(error).__name__]
+        reason = f"{first} {more[0]}" if first.endswith(",") and more else first
         raise InputError(f"{path}: not a ROOT file, or a damaged one: {reason}") from error
 
 

@@ -19,7 +19,7 @@ from trigger.data.level1_jets import Level1JetData
 from trigger.data.offline_jets import OfflineJets
 from trigger.data.public import PublicJets, read_public
 from trigger.data.public import input_files as public_files
-from trigger.data.rootfile import RootData, final_weights, input_files, read_jets
+from trigger.data.rootfile import ROWS_FORMAT, RootData, final_weights, input_files, read_jets
 from trigger.data.toy import ToyData, toy_jets
 from trigger.digest import file_digest
 
@@ -82,13 +82,14 @@ def content_of(source: JetSource, seed: int) -> Any:
     """Digests of everything that the jets of a source are made from besides its settings.
 
     Returns:
-        The digest of a simulated sample; for files the path and the digest of each; nothing for toys.
+        The digest of a simulated sample; for files the path and the digest of each (of ROOT after the
+        format of the rows); nothing for toys.
     """
     match source:
         case SimulatedJets():
             return sample_digest(source, seed)
         case RootData():
-            return digests_of(path for _, group in input_files(source) for path in group)
+            return [ROWS_FORMAT, *digests_of(path for _, group in input_files(source) for path in group)]
         case PublicJets():
             return digests_of(public_files(source))
         case HepMcJets():
