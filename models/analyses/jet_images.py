@@ -90,6 +90,7 @@ class JetImages(Study):
             CNN, sample.builder(self.network), {"image": images}, sample.trial, self.fitting, self.seeds, place.seed,
             place.trainings, place.progress,
         )  # fmt: skip
+        place.keep("cnn", models[0])
         others = [*self._physics(sample, place.seed), self._dense(sample, images, place)]
         scan = self._scan(sample, images, place)
         held = sample.trial.held

@@ -21,6 +21,7 @@ from trigger.files import read_json, replacing, write_json
 from trigger.verdict import Requirement, Status, Verdict, not_measured
 
 if TYPE_CHECKING:
+    import keras
     from matplotlib.figure import Figure
 
     from trigger.data.sources import JetSource
@@ -65,6 +66,11 @@ class Workplace:
 
         save(figure, self.folder / "plots" / name)
         return name
+
+    def keep(self, name: str, network: keras.Model) -> None:
+        """Save a trained network, which `models.offline.networks.load` reads."""
+        with replacing(self.folder / "networks" / f"{name}.keras") as fresh:
+            network.save(fresh)
 
 
 @dataclass(frozen=True)

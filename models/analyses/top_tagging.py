@@ -221,6 +221,7 @@ class TopTagging(Study):
             name, lambda: chosen.build(shapes, 2), inputs, trial, self.fittings.get(network, self.fitting), self.seeds,
             place.seed, place.trainings, place.progress,
         )  # fmt: skip
+        place.keep(name, models[0])
         validation = trial.rows(inputs, Split.VALIDATION).inputs
         outputs = [predict(model, validation) for model in models]
         kind = f"multi_body {chosen.bodies}" if chosen.kind == "multi_body" else chosen.kind

@@ -23,7 +23,7 @@ from models.analyses.top_tagging import (
     combination,
     leading_constituents,
 )
-from models.offline import polynomials
+from models.offline import networks, polynomials
 from models.offline.merit import Scored, merit
 from models.offline.polynomials import Polynomials
 from models.offline.tagging import likelihood, trial, trial_of
@@ -225,6 +225,8 @@ def test_topo_dnn_with_pileup_and_on_as_many_jets_without(tmp_path):
     assert not recipe.study.of_the_comparison, "published figures are not of these jets"
     assert crowded.rows[-1][0] == "difference"
     assert sum(result.details["jets"].values()) == 300
+    kept = networks.load(tmp_path / "networks" / "topo_dnn.keras")
+    assert kept.count_params() == result.taggers["topo_dnn"].parameters
 
 
 def test_figures_leave_out_what_is_infinite():
