@@ -479,16 +479,20 @@ def write_particles_150(path, table, labels, spoil=lambda arrays: None):
                                      *(f"j_{name}" for name in ("g", "q", "w", "z", "t", "undef"))], dtype="S"),
     }  # fmt: skip
     spoil(arrays)
+    if path.suffix == ".npz":
+        np.savez(path, **arrays)
+        return
     with h5py.File(path, "w") as file:
         for name, array in arrays.items():
             file.create_dataset(name, data=array, compression="lzf")
         file["jetImage"] = np.zeros((len(table), 4, 4))
 
 
-def test_particles_150(jets, tmp_path):
+@pytest.mark.parametrize("ending", ["h5", "npz"])
+def test_particles_150(jets, tmp_path, ending):
     table = padded(jets, 150)
-    write_particles_150(tmp_path / "jetImage_0_150p_0_24.h5", table, jets.labels)
-    parts = read(tmp_path / "jetImage_*_150p_*.h5", "particles_150", classes="[gluon, top]")
+    write_particles_150(tmp_path / f"jetImage_0_150p_0_24.{ending}", table, jets.labels)
+    parts = read(tmp_path / f"jetImage_*_150p_*.{ending}", "particles_150", classes="[gluon, top]")
     check(parts, table, jets.labels)
 
 
