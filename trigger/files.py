@@ -9,12 +9,16 @@ import os
 import shutil
 import socket
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trigger.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.lib.npyio import NpzFile
 
 
 def make_folder(folder: Path) -> Path:
@@ -55,7 +59,7 @@ def replacing(target: Path) -> Iterator[Path]:
     A file is renamed over the old one atomically. A folder is swapped in by two renames.
 
     Raises:
-        InputError: The folder around `target` cannot be written.
+        InputError: The folder around `target` or the file itself cannot be written, as on a full disk.
     """
     make_folder(target.parent)
     _sweep(target)
@@ -69,8 +73,18 @@ def replacing(target: Path) -> Iterator[Path]:
         if fresh.is_dir() and target.is_dir():
             target.rename(workspace / "replaced")
         fresh.replace(target)
+    except OSError as error:
+        if not _of_writing(error, workspace):
+            raise
+        raise InputError(f"{target}: cannot be written: {error.strerror}") from error
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
+
+
+def _of_writing(error: OSError, workspace: Path) -> bool:
+    """Whether the system refused to write there: it names no other file, and is no lost connection."""
+    elsewhere = error.filename is not None and not Path(os.fsdecode(error.filename)).is_relative_to(workspace)
+    return error.errno is not None and not elsewhere and not isinstance(error, ConnectionError | ChildProcessError)
 
 
 def _workspace_prefix(target: Path) -> str:
@@ -91,22 +105,44 @@ def _sweep(target: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Wait until no other process of this machine holds `folder`, then hold it; a killed process holds nothing."""
+def locked(folder: Path, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Wait until no other process of this machine holds `folder`, then hold it; a killed process holds nothing.
+
+    Args:
+        folder: Made if it is not there.
+        waiting: Told once, in a sentence, where another process has to be waited for.
+
+    Raises:
+        InputError: The folder cannot be made or written.
+    """
     make_folder(folder)
-    with (folder / ".lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+    try:
+        stream = (folder / ".lock").open("w")
+    except OSError as error:
+        raise InputError(f"{folder}: this output folder cannot be written: {error.strerror}") from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting is not None:
+                waiting(f"waits for another jetgate in {folder}")
+            fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
 
-def make_once(target: Path, make: Callable[[], None]) -> Path:
+def make_once(target: Path, make: Callable[[], None], waiting: Callable[[str], None] | None = None) -> Path:
     """A file that `make` makes, unless it is there; of several processes one makes it, and the others wait for it.
+
+    Args:
+        target: The file.
+        make: Makes it.
+        waiting: Told once where another process has to be waited for.
 
     Returns:
         The file.
     """
     if not target.is_file():
-        with locked(target.parent):
+        with locked(target.parent, waiting):
             if not target.is_file():  # another process may have made it while we waited
                 make()
     return target
@@ -135,3 +171,28 @@ def read_json(source: Path) -> Any:
         raise InputError(f"{source}: no such file") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{source}: cannot be read as JSON: {error}") from error
+
+
+@contextmanager
+def reading_arrays(source: Path) -> Iterator[NpzFile]:
+    """The arrays of an npz file that this package made, for the time of the block; none is unpickled.
+
+    What the block itself finds wrong with them, as `KeyError` or `ValueError`, is told in the same way.
+
+    Raises:
+        InputError: The file is missing, cut off or something else.
+    """
+    import numpy as np
+
+    try:
+        with source.open("rb") as stream:
+            if not zipfile.is_zipfile(stream):
+                raise ValueError("this is no whole npz file")
+            stream.seek(0)
+            with np.load(stream, allow_pickle=False) as stored:
+                yield stored
+    except FileNotFoundError as error:
+        raise InputError(f"{source}: no such file") from error
+    except (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{source}: cannot be read: {reason}; remove it, and it is made anew") from error

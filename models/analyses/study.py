@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.offline.fitting import Fitting
 from models.offline.merit import HeldOut, Merit, Scored, median_curve, merit
 from trigger.config import Settings
 from trigger.decision.efficiency import Estimate
 from trigger.errors import InputError, nearest
-from trigger.files import read_json, replacing, write_json
+from trigger.files import read_json, reading_arrays, replacing, write_json
 from trigger.verdict import Requirement, Status, Verdict, not_measured
 
 if TYPE_CHECKING:
@@ -104,6 +104,50 @@ class Table:
         return cls(content["title"], tuple(content["columns"]), rows)
 
 
+class _Written(BaseModel):
+    """The form of what `result.json` holds; a number in quotes is none."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class _WrittenEstimate(_Written):
+    value: float | None
+    uncertainty: float | None
+
+
+class _WrittenMerit(_Written):
+    name: str
+    auc: _WrittenEstimate
+    rejection_30: _WrittenEstimate
+    rejection_50: _WrittenEstimate
+    accuracy: _WrittenEstimate | None
+    spread: dict[str, float]
+    models: int
+    dropped: int
+    parameters: int | None
+    trained_per_s: float | None
+    judged_per_s: float | None
+
+
+class _WrittenTable(_Written):
+    title: str
+    columns: list[str]
+    rows: list[list[str | bool | int | float | _WrittenEstimate | None]]
+
+
+class _WrittenResult(_Written):
+    study: str
+    papers: list[str]
+    departures: list[str]
+    requirements: list[dict[str, Any]]
+    taggers: dict[str, _WrittenMerit]
+    tables: list[_WrittenTable]
+    figures: list[str]
+    details: dict[str, Any]
+    synthetic: bool
+    simulated: bool
+
+
 @dataclass(frozen=True)
 class Result:
     """What a study found.
@@ -171,24 +215,27 @@ class Result:
         """Read what `save` wrote.
 
         Raises:
-            InputError: There is no result in the folder, or it is broken.
+            InputError: There is no result in the folder, one of its files is missing, or one is broken.
         """
         if not (folder / RESULT).is_file():
             raise InputError(f"{folder}: there is no {RESULT}: this is not the folder of a finished study")
-        content = read_json(folder / RESULT)
+        content = _checked(folder / RESULT)
+        with reading_arrays(folder / CURVES) as stored:
+            curves = {
+                name: _curve(name, stored[f"x of {name}"], stored[f"y of {name}"])
+                for name in content["taggers"]
+                if f"x of {name}" in stored.files
+            }
         try:
-            with np.load(folder / CURVES, allow_pickle=False) as stored:
-                curves = {name: (stored[f"x of {name}"], stored[f"y of {name}"]) for name in content["taggers"]
-                          if f"x of {name}" in stored.files}  # fmt: skip
-            return cls(
-                content["study"], tuple(content["papers"]), tuple(content["departures"]),
-                tuple(Requirement.model_validate(one) for one in content["requirements"]),
-                {name: Merit.read(one) for name, one in content["taggers"].items()}, curves,
-                tuple(Table.read(one) for one in content["tables"]), tuple(content["figures"]), content["details"],
-                content["synthetic"], content["simulated"],
-            )  # fmt: skip
-        except (KeyError, TypeError, ValueError, OSError) as error:
-            raise InputError(f"{folder}: {RESULT} or {CURVES} is broken: {error}") from error
+            requirements = tuple(Requirement.model_validate(one) for one in content["requirements"])
+            tables = tuple(Table.read(one) for one in content["tables"])
+        except ValueError as error:
+            raise InputError(f"{folder / RESULT}: cannot be read: {error}; remove it, and it is made anew") from error
+        return cls(
+            content["study"], tuple(content["papers"]), tuple(content["departures"]), requirements,
+            {name: Merit.read(one) for name, one in content["taggers"].items()}, curves, tables, tuple(content["figures"]),
+            content["details"], content["synthetic"], content["simulated"],
+        )  # fmt: skip
 
 
 class Study(Settings):
@@ -281,6 +328,33 @@ def _requirement(name: str, found: Estimate, limit: str, good: bool, note: str, 
         uncertainty=found.uncertainty if known else None,
         note=note if known else f"the figure, or how it scatters, is not known; {note}".rstrip("; "),
     )  # fmt: skip
+
+
+def _checked(path: Path) -> Any:
+    """What a file of a result holds, whose form is as it was written."""
+    try:
+        content = read_json(path)
+    except InputError as error:
+        raise InputError(f"{error}; remove it, and it is made anew") from error
+    try:
+        _WrittenResult.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(
+            f"{path}: cannot be read: {where}: {first['msg']}; remove it, and it is made anew"
+            if where
+            else f"{path}: cannot be read: this is no result of a study; remove it, and it is made anew"
+        ) from error
+    return content
+
+
+def _curve(name: str, *axes: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both axes of a curve, which have as many points."""
+    x, y = axes
+    if x.ndim != 1 or x.shape != y.shape or (x.dtype.kind, y.dtype.kind) != ("f", "f"):
+        raise ValueError(f"the curve of {name} has efficiencies {x.dtype}{x.shape} and rejections {y.dtype}{y.shape}")
+    return x, y
 
 
 def _finite(cell: Cell) -> Cell:

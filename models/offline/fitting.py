@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from trigger.config import Settings
 from trigger.errors import InputError
-from trigger.files import make_folder, replacing
+from trigger.files import make_folder, reading_arrays, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,9 +49,9 @@ class Fitting(Settings):
         optimizer: Adam, or AdamW with Keras's weight decay.
         schedule: The learning rate stays, halves after half of `patience` epochs without a better validation loss, or falls to
             0 over `epochs` as a cosine.
-        patience: Epochs without a better validation loss after which training ends.
+        patience: Epochs without a better validation loss after which training ends; without effect where `keep` is `last`.
         keep: The weights of the epoch of lowest validation loss, or, where no single loss tells a good epoch from a bad one as
-            with an adversary, those of the last; then no epoch is left out.
+            with an adversary, those of the last; then no epoch is left out, and the schedule cannot be `plateau`.
         precision: Of the computation; weights stay in float32, and so do outputs.
         distributed: Whether a step is spread over all devices of the machine by Keras's distribution interface (JAX).
     """
@@ -65,6 +65,15 @@ class Fitting(Settings):
     keep: Literal["lowest", "last"] = "lowest"
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     distributed: bool = False
+
+    @model_validator(mode="after")
+    def _schedule_has_an_effect(self) -> Fitting:
+        if self.keep == "last" and self.schedule == "plateau":
+            raise ValueError(
+                "schedule: 'plateau' waits for epochs that are no better, which 'keep: last' does not look for; right would be "
+                "constant or cosine"
+            )
+        return self
 
     def rate(self, epoch: int, since_best: int, rate: float) -> float:
         """The learning rate of an epoch.
@@ -118,7 +127,7 @@ class Fitted:
     """A trained network.
 
     Attributes:
-        model: With the weights of the epoch of lowest validation loss.
+        model: With the weights of the epoch that `Fitting.keep` names: of the lowest validation loss, or the last.
         history: `loss`, `val_loss` and `learning_rate` by epoch.
         rows_per_s: Rows learnt from in a second, median over the epochs but the first, in which steps are compiled; `None`
             where there was no other.
@@ -148,8 +157,8 @@ def fit(
             none. The numbers are the same as without.
 
     Raises:
-        InputError: The loss became NaN, what lies in the folder is of another network, or several devices were asked for
-            where Keras cannot use them.
+        InputError: A loss became NaN or infinite, what lies in the folder is broken or of another network, or several devices
+            were asked for where Keras cannot use them.
     """
     import keras
 
@@ -305,10 +314,11 @@ def _one_epoch(device: _OnDevice, state: _State, how: Fitting, seed: int) -> Non
     loss = device.train(order, state.rate)
     state.seconds.append(time.perf_counter() - start)
     lowest = device.validation_loss()
-    if not np.isfinite([loss, lowest]).all():
-        raise InputError(
-            f"the training loss became {loss} in epoch {state.epoch + 1}: a smaller fitting.learning_rate would be right"
-        )
+    for name, value in (("training", loss), ("validation", lowest)):
+        if not np.isfinite(value):
+            raise InputError(
+                f"the {name} loss became {value} in epoch {state.epoch + 1}: a smaller fitting.learning_rate would be right"
+            )
     for name, value in (("loss", loss), ("val_loss", lowest), ("learning_rate", state.rate)):
         state.history[name].append(value)
     state.epoch += 1
@@ -334,23 +344,24 @@ def _write(path: Path, state: _State, variables: list[Any]) -> None:
 
 
 def _read(path: Path, variables: list[Any]) -> _State:
-    with np.load(path, allow_pickle=False) as stored:
+    with reading_arrays(path) as stored:
         now = _listed("now", stored)
-        _assign(variables, now, path)
         state = _State(
             float(stored["rate"]), int(stored["epoch"]), int(stored["since_best"]), float(stored["lowest"]),
             _listed("best", stored), seconds=stored["seconds"].tolist(),
         )  # fmt: skip
         state.history = dict(zip(state.history, [one.tolist() for one in _listed("history", stored)], strict=True))
-        return state
+    _assign(variables, now, path)
+    return state
 
 
 def _finished(model: keras.Model, folder: Path) -> Fitted:
-    with np.load(folder / FINISHED, allow_pickle=False) as stored:
-        _assign(model.variables, _listed("best", stored), folder / FINISHED)
+    with reading_arrays(folder / FINISHED) as stored:
+        best = _listed("best", stored)
         names = ("loss", "val_loss", "learning_rate")
         history = dict(zip(names, [one.tolist() for one in _listed("history", stored)], strict=True))
         speed = float(stored["rows_per_s"])
+    _assign(model.variables, best, folder / FINISHED)
     return Fitted(model, history, speed if np.isfinite(speed) else None)
 
 

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from trigger.config import Settings
 from trigger.data.jets import JetDataset
-from trigger.files import replacing
+from trigger.files import reading_arrays, replacing
 
 Progress = Callable[[str, int, int], None]
 """Called with what is counted, how many are done, and how many there are to be."""
@@ -48,7 +48,7 @@ class Polynomials(Settings):
             Shape `(jets, polynomials)`, and jets done in a second when they were made.
 
         Raises:
-            InputError: See `trigger.inputs.energy_flow.energy_flow_polynomials`.
+            InputError: The file is broken or of other jets, or see `trigger.inputs.energy_flow.energy_flow_polynomials`.
         """
         if not path.is_file():
             begin = time.perf_counter()
@@ -56,8 +56,11 @@ class Polynomials(Settings):
             rate = len(jets) / (time.perf_counter() - begin)
             with replacing(path) as fresh, fresh.open("wb") as stream:
                 np.savez(stream, allow_pickle=False, values=values, rate=np.array(rate))
-        with np.load(path, allow_pickle=False) as stored:
-            return stored["values"], float(stored["rate"])
+        with reading_arrays(path) as stored:
+            values, made_per_s = stored["values"], float(stored["rate"])
+            if values.ndim != 2 or len(values) != len(jets):
+                raise ValueError(f"values of shape {values.shape} for {len(jets)} jets")
+        return values, made_per_s
 
     def _made(self, jets: JetDataset, workers: int, progress: Progress) -> NDArray[np.float32]:
         from trigger.inputs.energy_flow import energy_flow_polynomials

@@ -9,6 +9,7 @@ import pytest
 
 from models.analyses.recipe import FOLDER, load_analysis
 from models.analyses.study import Result, Table, Workplace, beyond, compatible, not_below
+from models.offline.merit import Merit
 from tests.conftest import jetgate
 from trigger.config import packaged
 from trigger.decision.efficiency import Estimate
@@ -170,9 +171,66 @@ def test_tables_come_back():
         Table("t", ("a", "b"), (("x",),))
 
 
-def test_a_broken_result_is_named(tmp_path):
+@pytest.fixture
+def written(tmp_path):
+    """A folder with a result of one tagger, and what its JSON holds."""
+    one = Estimate(0.5, float("nan"))
+    merit = Merit("a", one, one, one, None, {"auc": 0.1}, 2, 0, None, 1.5, None)
+    curve = (np.linspace(0, 1, 5), np.full(5, np.inf))
+    found = Result("x", ("1",), (), (compatible("x", Estimate(1, 1), 0, 3),), {"a": merit}, {"a": curve},
+                   (Table("t", ("a", "b"), (("x", one),)),))  # fmt: skip
+    found.save(tmp_path)
+    assert json.dumps(Result.load(tmp_path).summary()) == json.dumps(found.summary())
+    return tmp_path, json.loads((tmp_path / "result.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content.clear(), "study: Field required"),
+        (lambda content: content.update(taggers=["a"]), "taggers: Input should be a valid dictionary"),
+        (lambda content: content["taggers"]["a"].update(auc=0.5), r"taggers\.a\.auc: Input should be"),
+        (
+            lambda content: content["taggers"]["a"]["auc"].update(value="0.5"),
+            r"taggers\.a\.auc\.value: .* valid number",
+        ),
+        (lambda content: content["taggers"]["a"].pop("models"), r"taggers\.a\.models: Field required"),
+        (lambda content: content["tables"][0]["rows"][0].pop(), "t: 2 columns, but a row of 1"),
+        (lambda content: content["tables"][0]["rows"][0][1].update(value="x"), r"tables\.0\.rows\.0\.1"),
+        (lambda content: content["requirements"][0].update(status="GOOD"), "status"),
+        (lambda content: content.pop("simulated"), "simulated: Field required"),
+    ],
+)
+def test_a_broken_result_is_named(written, change, message):
+    folder, content = written
+    change(content)
+    (folder / "result.json").write_text(json.dumps(content))
+    with pytest.raises(
+        InputError, match=rf"(?s)result\.json: cannot be read: .*{message}.*; remove it, and it is made anew"
+    ):
+        Result.load(folder)
+
+
+def test_missing_and_broken_files_of_a_result_are_named(written):
+    folder, _ = written
+    np.savez(folder / "curves.npz", **{"x of a": np.ones(3), "y of a": np.ones(2)})
+    with pytest.raises(InputError, match=r"curves\.npz: cannot be read: the curve of a has efficiencies"):
+        Result.load(folder)
+    np.savez(folder / "curves.npz", **{"x of a": np.ones(3)})
+    with pytest.raises(InputError, match=r"curves\.npz: cannot be read: .*y of a"):
+        Result.load(folder)
+    (folder / "curves.npz").write_bytes(b"")
+    with pytest.raises(InputError, match=r"curves\.npz: cannot be read: this is no whole npz file"):
+        Result.load(folder)
+    (folder / "curves.npz").unlink()
+    with pytest.raises(InputError, match=r"curves\.npz: no such file"):
+        Result.load(folder)
+    (folder / "result.json").write_text("")
+    with pytest.raises(InputError, match=r"result\.json: cannot be read as JSON: .*; remove it, and it is made anew"):
+        Result.load(folder)
+    (folder / "result.json").write_text("[]")
+    with pytest.raises(InputError, match="this is no result of a study"):
+        Result.load(folder)
+    (folder / "result.json").unlink()
     with pytest.raises(InputError, match=r"no result.json"):
-        Result.load(tmp_path)
-    (tmp_path / "result.json").write_text('{"study": "x"}')
-    with pytest.raises(InputError, match="broken"):
-        Result.load(tmp_path)
+        Result.load(folder)

@@ -133,6 +133,13 @@ def test_polynomials_are_made_once_and_in_blocks(jets, tmp_path, monkeypatch):
     again = top_tagging._linear(settings, jets, one, place_of(tmp_path / "whole"))
     np.testing.assert_array_equal(again.scored.scores, whole.scored.scores)
     np.testing.assert_array_equal(again.validated, whole.validated)
+    with pytest.raises(
+        InputError, match=r"polynomials\.npz: cannot be read: values of shape .* for 10 jets; remove it"
+    ):
+        settings.table(jets.take(np.arange(10)), tmp_path / "whole" / "polynomials.npz", 1, lambda *_: None)
+    (tmp_path / "whole" / "polynomials.npz").write_bytes(b"")
+    with pytest.raises(InputError, match=r"polynomials\.npz: cannot be read: .*; remove it, and it is made anew"):
+        top_tagging._linear(settings, jets, one, place_of(tmp_path / "whole"))
 
 
 def test_baselines_are_of_mass_and_tau32(jets):

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -326,24 +327,29 @@ def analyse(
     out: Out = Path(), workers: Workers = CORES, set_: Set = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """An offline study: a published analysis, from collisions to figures of merit and the effects that it is to show."""
+    from rich.markup import escape
+
     from trigger.app import analyse as studies
     from trigger.app.console import Reporter, overall_line, verdict_table
     from trigger.app.report_tables import study_table
 
     if compare:
         _refuse({"--set": set_}, "not with --compare")
-        path, table = studies.compare_studies([Path(one) for one in recipes], out)
-        _print_json({"written": str(path), **table.summary()}) if as_json else _print(study_table(table), path)
+        found = studies.compare_studies([Path(one) for one in recipes], out)
+        if as_json:
+            _print_json({"written": str(found.path), **found.summary()})
+        else:
+            _print(*map(study_table, found.shown), *map(escape, found.notes), found.path)
         return EXIT_OK
     if len(recipes) > 1:
         raise InputError(f"{len(recipes)} studies were named; one at a time is right, and --compare for finished ones")
-    folder, _, found = studies.analyse(recipes[0], tuple(set_ or ()), out, workers, Reporter())
-    verdict = found.verdict
+    folder, _, result = studies.analyse(recipes[0], tuple(set_ or ()), out, workers, Reporter())
+    verdict = result.verdict
     if as_json:
-        _print_json({"folder": str(folder), "overall": verdict.overall, **found.summary()})
+        _print_json({"folder": str(folder), "overall": verdict.overall, **result.summary()})
     else:
         _print(
-            *(study_table(one) for one in studies.tables_of(found)), verdict_table(verdict),
+            *(study_table(one) for one in studies.tables_of(result)), verdict_table(verdict),
             f"{overall_line(verdict)}  {folder}",
         )  # fmt: skip
     return verdict.exit_status
@@ -473,7 +479,7 @@ def recipes(
     as_json: AsJson = False,
 ) -> int:
     """The packaged recipes."""
-    return _packaged("models", "recipes", copy, as_json)
+    return _packaged("models", "recipes", "recipe", copy, as_json)
 
 
 @app.command()
@@ -484,7 +490,7 @@ def studies(
     """The packaged offline studies; those that end in _large want a GPU."""
     from models.analyses.recipe import FOLDER
 
-    return _packaged("models", FOLDER, copy, as_json)
+    return _packaged("models", FOLDER, "study", copy, as_json)
 
 
 @app.command()
@@ -493,7 +499,7 @@ def targets(
     as_json: AsJson = False,
 ) -> int:
     """The packaged targets."""
-    return _packaged("firmware", "targets", copy, as_json)
+    return _packaged("firmware", "targets", "target", copy, as_json)
 
 
 @app.command()
@@ -502,7 +508,7 @@ def menus(
     as_json: AsJson = False,
 ) -> int:
     """The packaged menus."""
-    return _packaged("trigger", "decision/menus", copy, as_json)
+    return _packaged("trigger", "decision/menus", "menu", copy, as_json)
 
 
 @app.command()
@@ -553,7 +559,7 @@ def status_of(arguments: list[str]) -> int:
         ):  # a wrong option, as the command-line library says it
             error.show()
             return int(error.exit_code)
-        if type(error).__name__ == "Abort":
+        if type(error).__name__ == "Abort" and not isinstance(error.__cause__, EOFError):  # which is a fault of a file
             return _interrupted()
         traceback.print_exc()
         print("jetgate: this is a bug of jetgate", file=sys.stderr)  # noqa: T201
@@ -596,11 +602,11 @@ def _trained_in(folder: Path) -> tuple[Path, Path, str]:
     return quantised / "model.keras", quantised / "contract.yaml", models.name.rsplit("-", 1)[0]
 
 
-def _packaged(package: str, folder: str, copy: str | None, as_json: bool) -> int:
+def _packaged(package: str, folder: str, what: str, copy: str | None, as_json: bool) -> int:
     from trigger.config import find, packaged
 
     if copy is not None:
-        source = find(copy, package, folder)
+        source = find(copy, package, folder, what)
         destination = Path(source.name)
         if destination.exists():
             raise InputError(f"{destination}: there is such a file already")
@@ -612,16 +618,30 @@ def _packaged(package: str, folder: str, copy: str | None, as_json: bool) -> int
         return EXIT_OK
     found = packaged(package, folder)
     about = {name: path.read_text().splitlines()[0].lstrip("# ") for name, path in found.items()}
-    _print_json(about) if as_json else _print(*(f"{name:26}{text}" for name, text in about.items()))
+    if as_json:
+        _print_json(about)
+    else:
+        _print(*(_hanging(f"{name:26}", text) for name, text in about.items()))
     return EXIT_OK
+
+
+def _hanging(start: str, text: str) -> str:
+    """A line, broken where the width is known so that what follows stands under the text."""
+    width = shutil.get_terminal_size().columns if _width() is None else 0
+    if width <= 2 * len(start):
+        return start + text
+    return textwrap.fill(text, width, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False)
+
+
+def _width() -> int | None:
+    """Of what is written, where neither a terminal nor `COLUMNS` says it."""
+    return None if sys.stdout.isatty() or os.environ.get("COLUMNS", "").lstrip("0").isdigit() else 160
 
 
 def _print(*content: Any) -> None:
     from trigger.app.console import OutputConsole
 
-    console = OutputConsole(
-        highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160
-    )
+    console = OutputConsole(highlight=False, soft_wrap=not sys.stdout.isatty(), width=_width())
     for one in content:
         console.print(one if not isinstance(one, Path) else str(one))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import signal
@@ -29,11 +30,14 @@ from rich.table import Table
 
 from firmware import tools
 from trigger.digest import SHORT
+from trigger.errors import InputError, ToolError
 from trigger.verdict import Status, Verdict
 
 if TYPE_CHECKING:
     from trigger.app.verify import Check
 
+BACKENDS = {"tensorflow": "tensorflow", "jax": "'jetgate[jax]'"}
+"""Keras's backends that the package runs on, and what pip would install for each."""
 _COLOURS = {"PASS": "green", "FAIL": "red", "NOT MEASURED": "yellow", "INCOMPLETE": "yellow"}
 
 
@@ -167,13 +171,30 @@ def raise_if_interrupted() -> None:
         raise KeyboardInterrupt
 
 
+def keras_backend() -> str:
+    """Keras's backend as `KERAS_BACKEND` asks for it, TensorFlow where it is empty or not set.
+
+    Raises:
+        InputError: It is none that the package runs on, or it is not installed.
+    """
+    name = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if name not in BACKENDS:
+        raise InputError(f"KERAS_BACKEND is {name!r}; right would be {' or '.join(BACKENDS)}")
+    if importlib.util.find_spec(name) is None:
+        raise InputError(f"KERAS_BACKEND={name}: {name} is not installed: pip install {BACKENDS[name]}")
+    return name
+
+
 def start_keras() -> None:
-    """Import Keras without the lines that TensorFlow prints of itself; they are shown only if the import fails."""
+    """Import Keras without the lines that TensorFlow prints of itself; they are shown only if the import fails.
+
+    Raises:
+        InputError: See `keras_backend`.
+        ToolError: The backend is there, but cannot be imported.
+    """
     if "keras" in sys.modules:
         return
-    os.environ.setdefault(
-        "KERAS_BACKEND", "tensorflow"
-    )  # whatever ~/.keras says: the keys of the chain's steps hold it
+    os.environ["KERAS_BACKEND"] = keras_backend()  # whatever ~/.keras says: the keys of the chain's steps hold it
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # other instructions, other rounding, on other machines
     os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # on a GPU float32 is to have its 24 bits
@@ -188,10 +209,13 @@ def start_keras() -> None:
 
             keras.ops.zeros(1)
             logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of networks that are used once each
-        except BaseException:
+        except BaseException as error:
             os.dup2(kept, 2)
             drain.seek(0)
             sys.stderr.write(drain.read().decode(errors="replace"))
+            if isinstance(error, ImportError):
+                backend = os.environ["KERAS_BACKEND"]
+                raise ToolError(f"Keras cannot be imported with KERAS_BACKEND={backend}: {error}") from error
             raise
         finally:
             os.dup2(kept, 2)

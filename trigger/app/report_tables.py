@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from firmware.budget import closed
 from firmware.reports.report import RESOURCES, SynthesisReport
@@ -17,6 +21,8 @@ from trigger.verdict import Verdict
 
 NOT_KNOWN = "not known"
 SHOWN_MODULES = 12
+NARROW = 110
+"""Columns of a terminal below which a table that does not fit is shown as lists."""
 
 
 def report_rows(report: SynthesisReport) -> list[tuple[str, str]]:
@@ -132,14 +138,54 @@ def report_markdown(reports: Mapping[str, SynthesisReport], verdict: Verdict | N
     return "\n".join(parts)
 
 
-def study_table(found: Any) -> Table:
-    """A table of an offline study, for a terminal."""
-    table = Table(title=escape(found.title), title_justify="left", title_style="bold", header_style="bold")
-    for number, column in enumerate(found.columns):
-        table.add_column(column, justify="right" if number else "left", overflow="fold")
-    for row in found.rows:
-        table.add_row(*(escape(_cell(cell)) for cell in row))
-    return table
+@dataclass(frozen=True)
+class StudyTable:
+    """A table of an offline study for a terminal: where it is narrow and the table wide, a list for each row.
+
+    Attributes:
+        title: What it is of.
+        columns: Their names.
+        rows: A text for each cell.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Lines of it, by the width that there is."""
+        table = self._table()
+        wide = console.measure(table, options=options.update_width(1000)).maximum
+        if options.max_width >= NARROW or wide <= options.max_width:
+            yield table
+            return
+        yield Text(self.title, style="bold")
+        for name, *cells in self.rows:
+            yield Text(f"  {name}")
+            shown = zip(self.columns[1:], cells, strict=True)
+            for column, cell in shown:
+                if cell not in ("", NOT_KNOWN):
+                    yield Padding(Text(f"{column}: {cell}"), (0, 0, 0, 4), expand=False)
+
+    def _table(self) -> Table:
+        table = Table(title=escape(self.title), title_justify="left", title_style="bold", header_style="bold")
+        for number, column in enumerate(self.columns):
+            table.add_column(escape(column), justify="right" if number else "left", overflow="fold")
+        for row in self.rows:
+            table.add_row(*map(escape, row))
+        return table
+
+
+def study_table(found: Any) -> StudyTable:
+    """A table of an offline study, for a terminal, without columns in which nothing is known."""
+    rows = [tuple(_cell(cell) for cell in row) for row in found.rows]
+    kept = [
+        number
+        for number in range(len(found.columns))
+        if number == 0 or any(row[number] not in ("", NOT_KNOWN) for row in rows)
+    ]
+    columns = tuple(found.columns[number] for number in kept)
+    return StudyTable(found.title, columns, tuple(tuple(row[number] for number in kept) for row in rows))
 
 
 def _cell(cell: Any) -> str:
@@ -154,6 +200,8 @@ def _cell(cell: Any) -> str:
             return f"{cell.value:.4g} ± {cell.uncertainty:.2g}"
         case int():
             return f"{cell:,}"
+        case float() if not math.isfinite(cell):
+            return NOT_KNOWN
         case float():
             return f"{cell:,.0f}" if abs(cell) >= 1000 else f"{cell:.4g}"
     return str(cell)

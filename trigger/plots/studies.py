@@ -40,7 +40,8 @@ def rejection_curves(
     """Background rejection against signal efficiency of several taggers.
 
     Args:
-        curves: By name, signal efficiencies and rejections; where nothing passes the curve ends.
+        curves: By name, signal efficiencies and rejections; where no background passes the curve ends, and of a tagger of
+            which that is so everywhere the legend says it.
         simulated: Whether the sample is simulated.
         before: The same before the sample was weighted, of these taggers or others, dashed; a tagger has one colour in both.
     """
@@ -52,7 +53,7 @@ def rejection_curves(
                 known, number = np.isfinite(rejection), names.index(name)
                 line = "--" if when else LINES[number // len(COLOURS) % len(LINES)]
                 axes.plot(efficiency[known], rejection[known], line, color=COLOURS[number % len(COLOURS)],
-                          label=f"{name}{when}")  # fmt: skip
+                          label=f"{name}{when}{'' if known.any() else ' (no background passes)'}")  # fmt: skip
         guess = np.linspace(0.01, 1, 100)
         axes.plot(guess, 1 / guess, ":", color="grey", label="random guess")
         axes.set(xlabel="signal efficiency", ylabel="background rejection", yscale="log", xlim=(0, 1), ylim=(1, None))

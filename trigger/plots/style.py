@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette: told apart by colour-blind readers and in print (jfly.uni-koeln.de/color).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 LINES = ("-", "--", "-.", ":")
+SUFFIXES = (".svg", ".png")
+"""Of the files of each figure."""
 
 
 @contextmanager
@@ -110,8 +112,12 @@ def histogram(
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as SVG and as PNG; `path` has no suffix."""
+    """Write a figure as SVG and as PNG; `path` has no suffix.
+
+    Raises:
+        InputError: It cannot be written.
+    """
     with styled():
-        for suffix in (".svg", ".png"):
+        for suffix in SUFFIXES:
             with replacing(path.with_suffix(suffix)) as fresh:
                 figure.savefig(fresh, format=suffix[1:], dpi=100, metadata={"Date": None} if suffix == ".svg" else None)

@@ -153,7 +153,7 @@ def test_what_cannot_be_learnt_from_is_refused(tmp_path):
         Rows({"a": np.zeros((3, 2), dtype=np.float32)}, np.zeros(2), np.ones(3))
     with pytest.raises(InputError, match="no row"):
         Rows({"a": np.zeros((0, 2), dtype=np.float32)}, np.zeros(0), np.ones(0))
-    with pytest.raises(InputError, match="became"):
+    with pytest.raises(InputError, match=r"the (training|validation) loss became (nan|inf) in epoch 1"):
         fit(build, good, good, HOW.model_copy(update={"learning_rate": 1e30}), cross_entropy, 1, tmp_path / "nan")
     with pytest.raises(InputError, match="KERAS_BACKEND=jax"):
         fit(build, good, good, HOW.model_copy(update={"distributed": True}), cross_entropy, 1, tmp_path / "devices")
@@ -168,6 +168,58 @@ def test_what_cannot_be_learnt_from_is_refused(tmp_path):
     with pytest.raises(InputError, match="of another network"):
         fit(other, good, good, HOW, cross_entropy, 1, tmp_path / "x")
     assert (tmp_path / "x" / FINISHED).is_file()
+
+
+def test_the_loss_that_is_infinite_is_named(tmp_path):
+    learn = rows(100)
+    # Finite, but its square is not; the training rows are as they should be.
+    validate = Rows({name: one + np.float32(3e38) for name, one in learn.inputs.items()}, learn.answers, learn.weights)
+
+    def squares(answers, outputs):
+        import keras
+
+        return keras.ops.square(keras.ops.convert_to_tensor(outputs)[:, 0])
+
+    def plain():
+        import keras
+
+        inputs = {"a": keras.Input((5,), name="a"), "b": keras.Input((2,), name="b")}
+        return keras.Model(inputs, keras.layers.Dense(1, dtype="float32")(inputs["a"]))
+
+    with pytest.raises(InputError, match=r"the validation loss became (nan|inf) in epoch 1"):
+        fit(plain, learn, validate, HOW, squares, 1, tmp_path)
+
+
+@pytest.mark.parametrize("name", [CHECKPOINT, FINISHED])
+@pytest.mark.parametrize("broken", ["empty", "cut", "junk"])
+def test_broken_states_are_named_and_made_anew(tmp_path, name, broken):
+    learn = rows(100)
+    if name == CHECKPOINT:
+        with pytest.raises(KilledError):
+            fit(build, learn, learn, HOW, cross_entropy, 1, tmp_path, killed_after(1))
+    else:
+        fit(build, learn, learn, HOW, cross_entropy, 1, tmp_path)
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes({"empty": b"", "cut": whole[: len(whole) // 2], "junk": b"junk" * 99}[broken])
+    with pytest.raises(InputError, match=rf"{name}: cannot be read: .*; remove it, and it is made anew"):
+        fit(build, learn, learn, HOW, cross_entropy, 1, tmp_path)
+    (tmp_path / name).unlink()
+    again = fit(build, learn, learn, HOW, cross_entropy, 1, tmp_path)
+    assert len(again.history["loss"]) == HOW.epochs
+
+
+def test_a_schedule_without_effect_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="'keep: last' does not look for; right would be constant or cosine"):
+        Fitting(keep="last")
+    learn = rows(100)
+    noise = Rows(learn.inputs, np.random.default_rng(5).integers(0, 2, 100).astype(np.int32), learn.weights)
+    how = Fitting(keep="last", schedule="constant", epochs=4, patience=1, learning_rate=0.05)
+    fitted = fit(build, noise, rows(100, 2), how, cross_entropy, 1, tmp_path)
+    assert len(fitted.history["loss"]) == 4, "patience is without effect"
+    assert np.argmin(fitted.history["val_loss"]) < 3
+    now = mean_loss(cross_entropy, rows(100, 2).answers, predict(fitted.model, rows(100, 2).inputs).astype(np.float32),
+                    np.ones(100))  # fmt: skip
+    assert now == pytest.approx(fitted.history["val_loss"][-1], rel=1e-5), "the weights are those of the last epoch"
 
 
 JAX = """
