@@ -54,8 +54,8 @@ import resource, numpy as np, warnings
 from pathlib import Path
 from trigger.errors import InputError
 from trigger.files import replacing, write_text
-from trigger.plots.style import new_figure, save
-figure, _ = new_figure()
+from trigger.plots.style import labelled_axes, save
+figure, _ = labelled_axes(simulated=True)
 save(figure, Path("figure"))
 before = Path("figure.png").read_bytes()
 resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
