@@ -364,7 +364,7 @@ def network_inputs(contract: InputSpec, sample: FeatureDataset, on_the_wire: boo
 def _keras_versions() -> list[str]:
     import os
 
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
     engine = "jax" if backend == "jax" else "tensorflow"
     return [backend, version("keras"), version("qkeras-v3"), version(engine)]
 

@@ -94,7 +94,7 @@ def _qkeras() -> Finding:
 
 
 def _backend() -> Finding:
-    name = os.environ.get("KERAS_BACKEND", "tensorflow")
+    name = os.environ.get("KERAS_BACKEND") or "tensorflow"
     known = {"tensorflow": "tensorflow", "jax": "jax"}
     if name not in known:
         return Finding("Keras backend", False, True, f"KERAS_BACKEND={name}: tensorflow and jax are supported")
