@@ -6,10 +6,11 @@ that firmware has exactly.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from trigger.errors import InputError
 from trigger.fixed_point import FixedPoint
@@ -18,6 +19,8 @@ from trigger.inputs.contract import InputSpec
 if TYPE_CHECKING:
     from models.quantization import Quantization
 
+Nodes = tuple[Annotated[int, Field(gt=0)], ...]
+"""Nodes of each of several layers."""
 Padding = Literal["valid", "same"]
 Pooling = Literal["none", "max", "average"]
 

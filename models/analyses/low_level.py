@@ -22,7 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from models.analyses.detector_figures import (
+from models.analyses.study import Cell, Result, Study, Table, Workplace, beyond, judged, require_classes
+from models.offline.clustering_merit import best_order, nearest_axis, responses, summarise, two_means
+from models.offline.detector_cnn import DetectorCnn
+from models.offline.detector_merit import (
     best_point,
     binomial,
     by_pt,
@@ -31,9 +34,6 @@ from models.analyses.detector_figures import (
     resolution,
     scan_of,
 )  # fmt: skip
-from models.analyses.study import Cell, Result, Study, Table, Workplace, beyond, judged, require_classes
-from models.offline.clustering_merit import best_order, nearest_axis, responses, summarise, two_means
-from models.offline.detector_cnn import DetectorCnn
 from models.offline.edge_network import EdgeNetwork, edge_loss
 from models.offline.fitting import Fitting, Loss, Rows, predict
 from models.offline.gravnet import GarNet, GravNet, fraction_loss

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from models import layers
+from models.layers import Nodes
 from models.networks.purpose import AnomalyDetector
 from trigger.inputs.contract import InputSpec
 
@@ -31,7 +32,7 @@ class Autoencoder(AnomalyDetector):
     """
 
     kind: Literal["autoencoder"]
-    hidden: tuple[Annotated[int, Field(gt=0)], ...] = (32, 16)
+    hidden: Nodes = (32, 16)
     latent: int = Field(default=4, gt=0)
 
     def build(self, contract: InputSpec, outputs: int, quantization: Quantization | None) -> keras.Model:

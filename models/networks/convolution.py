@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
 from models import layers
-from models.layers import Padding, Pooling
+from models.layers import Nodes, Padding, Pooling
 from models.networks.purpose import Classifier
 from trigger.config import Settings
 from trigger.errors import InputError
@@ -87,7 +87,7 @@ class Convolution(Classifier):
     kind: Literal["convolution"]
     blocks: tuple[Block, ...] = Field(min_length=1)
     gather: Literal["flatten", "average", "max"] = "flatten"
-    hidden: tuple[Annotated[int, Field(gt=0)], ...] = (16,)
+    hidden: Nodes = (16,)
 
     def build(self, contract: InputSpec, outputs: int, quantization: Quantization | None) -> keras.Model:
         """The network for `outputs` classes, float where `quantization` is `None`.

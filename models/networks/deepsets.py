@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from models import layers, losses
+from models.layers import Nodes
 from models.networks.purpose import Classifier
 from trigger.inputs.contract import InputSpec
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
     from models.losses import Lesson
     from models.quantization import Quantization
-
-Nodes = tuple[Annotated[int, Field(gt=0)], ...]
 
 
 class DeepSets(Classifier):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
 
 from models import layers
+from models.layers import Nodes
 from models.networks.purpose import Classifier
 from trigger.errors import InputError
 from trigger.inputs.contract import InputSpec
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     import keras
 
     from models.quantization import Quantization
-
-Nodes = tuple[Annotated[int, Field(gt=0)], ...]
 
 
 class Interaction(Classifier):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Literal
 
 from models import layers
+from models.layers import Nodes
 from models.networks.purpose import Classifier
 from trigger.inputs.contract import InputSpec
 
@@ -30,7 +29,7 @@ class Mlp(Classifier):
     """
 
     kind: Literal["mlp"]
-    hidden: tuple[Annotated[int, Field(gt=0)], ...] = (64, 32, 32)
+    hidden: Nodes = (64, 32, 32)
 
     def build(self, contract: InputSpec, outputs: int, quantization: Quantization | None) -> keras.Model:
         """The network for `outputs` classes, float where `quantization` is `None`."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from models import layers, losses
+from models.layers import Nodes
 from models.networks.convolution import Block
 from models.networks.purpose import AnomalyDetector
 from models.quantization import rectified, representable
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from models.losses import Lesson
     from models.quantization import Quantization
 
-Nodes = tuple[Annotated[int, Field(gt=0)], ...]
 SCORE = FixedPoint(False, 4, 8, Rounding.RND_CONV, Overflow.SAT)
 
 

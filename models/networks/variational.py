@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from models import layers, losses
+from models.layers import Nodes
 from models.networks.purpose import AnomalyDetector
 from trigger.inputs.contract import InputSpec
 
@@ -36,7 +37,7 @@ class Variational(AnomalyDetector):
     """
 
     kind: Literal["variational"]
-    hidden: tuple[Annotated[int, Field(gt=0)], ...] = (32, 16)
+    hidden: Nodes = (32, 16)
     latent: int = Field(default=4, gt=0)
     beta: float = Field(default=0.5, ge=0, lt=1)
 

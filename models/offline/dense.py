@@ -8,28 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from models.layers import Nodes
 from models.offline import layers
+from models.offline.classifier import JetClassifier
 from models.offline.image_cnn import COMMUNITY_IMAGES, pictures
-from trigger.config import Settings
 from trigger.data.jets import JetDataset
 from trigger.inputs.images import JetImageInputs
-
-if TYPE_CHECKING:
-    import keras
-
-Nodes = tuple[Annotated[int, Field(gt=0)], ...]
 
 _BLOCK = 4096
 """Jets that a thread takes at once."""
 
 
-class MultiBody(Settings):
+class MultiBody(JetClassifier):
     """A dense network on the N-subjettiness of a jet, its mass and its pT.
 
     The phase space of M bodies has `3 M - 4` dimensions, and as many N-subjettinesses span it: of N = 1 to M - 2 with each of
@@ -52,6 +48,7 @@ class MultiBody(Settings):
     """
 
     kind: Literal["multi_body"]
+    inputs: ClassVar[tuple[str, ...]] = ("observables",)
     bodies: int = Field(default=6, ge=2, le=12)
     radius: float = Field(default=0.8, gt=0)
     axes: Literal["kt", "winner_take_all_kt"] = "winner_take_all_kt"
@@ -87,27 +84,16 @@ class MultiBody(Settings):
         )
         return np.stack([found[name] for name in multi_body_names(self.bodies)], axis=1)
 
-    def build(self, shapes: Mapping[str, tuple[int, ...]], outputs: int) -> keras.Model:
-        """The network for `outputs` classes.
-
-        Args:
-            shapes: Shape of one jet of each input.
-            outputs: Number of logits.
-
-        Raises:
-            InputError: There are other inputs than `seen` has.
-        """
+    def _body(self, given: Mapping[str, Any]) -> Any:
         import keras
 
-        given = layers.start(shapes, ("observables",), self.kind)
         standard = keras.layers.BatchNormalization(
             momentum=self.momentum, center=False, scale=False, dtype="float32", name="standardised"
         )
-        x = layers.dense(standard(given["observables"]), self.hidden, "dense", self.dropout)
-        return keras.Model(given, layers.logits(x, outputs), name=self.kind)
+        return layers.dense(standard(given["observables"]), self.hidden, "dense", self.dropout)
 
 
-class ImageDnn(Settings):
+class ImageDnn(JetClassifier):
     """A dense network on all pixels of a jet image.
 
     Attributes:
@@ -120,6 +106,7 @@ class ImageDnn(Settings):
     """
 
     kind: Literal["image_dnn"]
+    inputs: ClassVar[tuple[str, ...]] = ("image",)
     images: JetImageInputs = COMMUNITY_IMAGES
     hidden: Nodes = (256, 128, 64, 25)
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -127,29 +114,13 @@ class ImageDnn(Settings):
     def seen(self, jets: JetDataset, workers: int = 1) -> dict[str, NDArray[np.float32]]:
         """`image`, shape `(jets, rows, columns)`.
 
-        Args:
-            jets: Jets with constituents.
-            workers: Not used; see `ImageCnn`.
-
         Raises:
             InputError: See `trigger.inputs.images.JetImageInputs.images`.
         """
-        del workers
         return {"image": pictures(self.images, jets)}
 
-    def build(self, shapes: Mapping[str, tuple[int, ...]], outputs: int) -> keras.Model:
-        """The network for `outputs` classes.
-
-        Args:
-            shapes: Shape of one jet of each input.
-            outputs: Number of logits.
-
-        Raises:
-            InputError: There are other inputs than `seen` has.
-        """
+    def _body(self, given: Mapping[str, Any]) -> Any:
         import keras
 
-        given = layers.start(shapes, ("image",), self.kind)
         x = keras.layers.Flatten(name="flatten")(given["image"])
-        x = layers.dense(x, self.hidden, "dense", self.dropout)
-        return keras.Model(given, layers.logits(x, outputs), name=self.kind)
+        return layers.dense(x, self.hidden, "dense", self.dropout)

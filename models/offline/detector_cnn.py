@@ -7,20 +7,19 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from models.offline import layers
-from trigger.config import Settings
+from models.layers import Nodes
+from models.offline.classifier import OfflineClassifier
 from trigger.errors import InputError
 
-if TYPE_CHECKING:
-    import keras
 
-
-class DetectorCnn(Settings):
+class DetectorCnn(OfflineClassifier):
     """A convolution, stages of residual blocks, the mean and the greatest value over the image, and the classes.
+
+    The input is `image`, shape `(rows, columns, channels)`.
 
     Energies go in as `log(1 + E / scale)`: pixels differ by factors of a thousand. Rows are azimuth, and the image is closed
     over them: what leaves it at one end is seen at the other. The first block of each stage but the first halves the
@@ -37,36 +36,25 @@ class DetectorCnn(Settings):
     """
 
     kind: Literal["detector_cnn"]
-    filters: tuple[Annotated[int, Field(gt=0)], ...] = Field(default=(16, 32, 64), min_length=1)
+    inputs: ClassVar[tuple[str, ...]] = ("image",)
+    filters: Nodes = Field(default=(16, 32, 64), min_length=1)
     blocks: int = Field(default=1, gt=0)
     scale_gev: float = Field(default=1.0, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     dropout: float = Field(default=0.2, ge=0, lt=1)
 
-    def build(self, shapes: Mapping[str, tuple[int, ...]], outputs: int = 2) -> keras.Model:
-        """The network.
-
-        Args:
-            shapes: Shape of the input without the batch: `image` `(rows, columns, channels)`.
-            outputs: Number of classes.
-
-        Returns:
-            A model of a dictionary of inputs to logits, shape `(batch, outputs)`.
-
-        Raises:
-            InputError: The image has too few rows or columns for the stages.
-        """
+    def _body(self, given: Mapping[str, Any]) -> Any:
         import keras
         from keras import ops
 
-        rows, columns, _ = shapes["image"]
+        image = given["image"]
+        rows, columns = image.shape[1:3]
         least = 3 * 2 ** (len(self.filters) - 1)
         if min(rows, columns) < least or rows % (least // 3) or columns % (least // 3):
             raise InputError(
                 f"the network {self.kind!r} with {len(self.filters)} stages needs rows and columns that are multiples of "
                 f"{least // 3}, {least} at least; the image has {rows} x {columns}"
             )
-        image = keras.Input(shapes["image"], name="image")
         x = ops.log1p(image / self.scale_gev)
         x = self._convolution(x, self.filters[0], 1, "stem")
         x = keras.layers.Activation("relu", name="stem_relu")(x)
@@ -79,8 +67,7 @@ class DetectorCnn(Settings):
                 keras.layers.GlobalMaxPooling2D(name="greatest")(x),
             ]
         )
-        x = keras.layers.Dropout(self.dropout, name="dropout")(x)
-        return keras.Model({"image": image}, layers.logits(x, outputs), name=self.kind)
+        return keras.layers.Dropout(self.dropout, name="dropout")(x)
 
     def _block(self, x: Any, filters: int, stride: int, name: str) -> Any:
         import keras

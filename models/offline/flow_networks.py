@@ -7,24 +7,20 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from models.layers import Nodes
 from models.offline import layers
+from models.offline.classifier import JetClassifier
 from models.offline.clouds import leading
-from trigger.config import Settings
 from trigger.data.jets import JetDataset
 
-if TYPE_CHECKING:
-    import keras
 
-Nodes = tuple[Annotated[int, Field(gt=0)], ...]
-
-
-class _FlowNetwork(Settings):
+class _FlowNetwork(JetClassifier):
     """What both have.
 
     Attributes:
@@ -34,20 +30,18 @@ class _FlowNetwork(Settings):
         dropout: Share of the outputs of F's layers that is dropped in training.
     """
 
-    kind: str
     particles: int = Field(default=200, gt=0, le=1000)
     particle: Nodes = Field(default=(100, 100, 256), min_length=1)
     hidden: Nodes = (100, 100, 100)
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
-    def _build(self, given: dict[str, Any], weight: str, particle: str, outputs: int) -> keras.Model:
+    def _flow(self, weight: Any, particle: Any) -> Any:
         import keras
 
-        x = layers.dense(given[particle], self.particle, "particle")
+        x = layers.dense(particle, self.particle, "particle")
         # The sum in single precision: a jet has up to some hundred terms.
-        x = keras.layers.Dot(axes=1, dtype="float32", name="sum")([given[weight], x])
-        x = layers.dense(x, self.hidden, "dense", self.dropout)
-        return keras.Model(given, layers.logits(x, outputs), name=self.kind)
+        x = keras.layers.Dot(axes=1, dtype="float32", name="sum")([weight, x])
+        return layers.dense(x, self.hidden, "dense", self.dropout)
 
 
 class EnergyFlow(_FlowNetwork):
@@ -61,36 +55,22 @@ class EnergyFlow(_FlowNetwork):
     """
 
     kind: Literal["energy_flow"]
+    inputs: ClassVar[tuple[str, ...]] = ("share", "direction")
 
     def seen(self, jets: JetDataset, workers: int = 1) -> dict[str, NDArray[np.float32]]:
         """`share` of pT, shape `(jets, particles)`, and `direction`, shape `(jets, particles, 2)`.
 
-        Args:
-            jets: Jets with constituents.
-            workers: Not used: it is sorting, which numpy does in one go.
-
         Raises:
             InputError: See `clouds.leading`.
         """
-        del workers
         cloud = leading(jets, self.particles)
         return {
             "share": cloud.padded(cloud.share[:, None])[:, :, 0],
             "direction": cloud.padded(np.stack(cloud.rapidity_offsets(), axis=1)),
         }
 
-    def build(self, shapes: Mapping[str, tuple[int, ...]], outputs: int) -> keras.Model:
-        """The network for `outputs` classes.
-
-        Args:
-            shapes: Shape of one jet of each input.
-            outputs: Number of logits.
-
-        Raises:
-            InputError: There are other inputs than `seen` has.
-        """
-        given = layers.start(shapes, ("share", "direction"), self.kind)
-        return self._build(given, "share", "direction", outputs)
+    def _body(self, given: Mapping[str, Any]) -> Any:
+        return self._flow(given["share"], given["direction"])
 
 
 class ParticleFlow(_FlowNetwork):
@@ -105,34 +85,20 @@ class ParticleFlow(_FlowNetwork):
     """
 
     kind: Literal["particle_flow"]
+    inputs: ClassVar[tuple[str, ...]] = ("constituents", "mask")
     identity: bool = False
 
     def seen(self, jets: JetDataset, workers: int = 1) -> dict[str, NDArray[np.float32]]:
         """`constituents`: share of pT, direction (as for `EnergyFlow`), and the `mask`.
 
-        Args:
-            jets: Jets with constituents.
-            workers: Not used: it is sorting, which numpy does in one go.
-
         Raises:
             InputError: See `clouds.leading` and `clouds.Cloud.identity`.
         """
-        del workers
         cloud = leading(jets, self.particles)
         columns = np.stack([cloud.share, *cloud.rapidity_offsets()], axis=1)
         if self.identity:
             columns = np.concatenate([columns, cloud.identity()], axis=1)
         return {"constituents": cloud.padded(columns), "mask": cloud.mask()}
 
-    def build(self, shapes: Mapping[str, tuple[int, ...]], outputs: int) -> keras.Model:
-        """The network for `outputs` classes.
-
-        Args:
-            shapes: Shape of one jet of each input.
-            outputs: Number of logits.
-
-        Raises:
-            InputError: There are other inputs than `seen` has.
-        """
-        given = layers.start(shapes, ("constituents", "mask"), self.kind)
-        return self._build(given, "mask", "constituents", outputs)
+    def _body(self, given: Mapping[str, Any]) -> Any:
+        return self._flow(given["mask"], given["constituents"])

@@ -17,10 +17,11 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from models.layers import Nodes
 from models.offline import layers
 from trigger.config import Settings
 from trigger.errors import InputError
@@ -28,7 +29,6 @@ from trigger.errors import InputError
 if TYPE_CHECKING:
     import keras
 
-Nodes = tuple[Annotated[int, Field(gt=0)], ...]
 POTENTIAL = 10.0
 """Slope of the potential of GravNet, of the authors' layers."""
 

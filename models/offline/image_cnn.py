@@ -9,23 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from models.layers import Nodes
 from models.offline import layers
+from models.offline.classifier import JetClassifier
 from trigger.config import Settings
 from trigger.data.jets import JetDataset
 from trigger.errors import InputError
 from trigger.fixed_point import FixedPoint, Overflow, Rounding
 from trigger.inputs.images import JetImageInputs
-
-if TYPE_CHECKING:
-    import keras
-
-Nodes = tuple[Annotated[int, Field(gt=0)], ...]
 
 _NO_WIRE = FixedPoint(False, 0, 16, Rounding.RND_CONV, Overflow.SAT)
 """`JetImageInputs` asks for a format; no pixel is ever brought to it here."""
@@ -84,7 +81,7 @@ class ResponseNormalisation(Settings):
         return channels
 
 
-class ImageCnn(Settings):
+class ImageCnn(JetClassifier):
     """Convolutions on jet images, then dense layers.
 
     The default is the network of the community's comparison. With margins of one pixel before each convolution it has the
@@ -102,6 +99,7 @@ class ImageCnn(Settings):
     """
 
     kind: Literal["image_cnn"]
+    inputs: ClassVar[tuple[str, ...]] = ("image",)
     images: JetImageInputs = COMMUNITY_IMAGES
     blocks: tuple[ImageBlock, ...] = Field(
         default=(
@@ -119,38 +117,21 @@ class ImageCnn(Settings):
     def seen(self, jets: JetDataset, workers: int = 1) -> dict[str, NDArray[np.float32]]:
         """`image`, shape `(jets, rows, columns, 1)`.
 
-        Args:
-            jets: Jets with constituents.
-            workers: Not used: one core is enough.
-
         Raises:
             InputError: See `trigger.inputs.images.JetImageInputs.images`.
         """
-        del workers
         return {"image": pictures(self.images, jets)[..., None]}
 
-    def build(self, shapes: Mapping[str, tuple[int, ...]], outputs: int) -> keras.Model:
-        """The network for `outputs` classes.
-
-        Args:
-            shapes: Shape of one jet of each input.
-            outputs: Number of logits.
-
-        Raises:
-            InputError: There are other inputs than `seen` has, or a kernel or pooled square is larger than what is left of
-                the image.
-        """
+    def _body(self, given: Mapping[str, Any]) -> Any:
         import keras
 
-        given = layers.start(shapes, ("image",), self.kind)
         x = given["image"]
         for number, block in enumerate(self.blocks, 1):
             x = _convolved(x, block, f"convolution{number}")
         if self.response is not None:
             x = response_normalisation()(**self.response.model_dump(), dtype="float32", name="response")(x)
         x = keras.layers.Flatten(name="flatten")(x)
-        x = layers.dense(x, self.hidden, "dense", self.dropout)
-        return keras.Model(given, layers.logits(x, outputs), name=self.kind)
+        return layers.dense(x, self.hidden, "dense", self.dropout)
 
 
 def pictures(images: JetImageInputs, jets: JetDataset) -> NDArray[np.float32]:

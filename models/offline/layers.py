@@ -6,36 +6,14 @@ gives it back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
-
-from trigger.errors import InputError
 
 PACKAGE = "jetgate"
 """What the names of our layers in a saved network begin with."""
 FAR = 1e9
 """A distance, squared or not, beyond all others: of what is not there."""
-
-
-def start(shapes: Mapping[str, tuple[int, ...]], names: Sequence[str], network: str) -> dict[str, Any]:
-    """The inputs of a network by their names.
-
-    Args:
-        shapes: Shape of one jet of each input.
-        names: Which inputs the network has, in order.
-        network: Its kind, for the message.
-
-    Raises:
-        InputError: An input is missing or there is another one.
-    """
-    import keras
-
-    if set(shapes) != set(names):
-        raise InputError(
-            f"the network {network!r} has the inputs {list(names)}; the shapes given are of {list(shapes)}"
-        )
-    return {name: keras.Input(shapes[name], name=name, dtype="float32") for name in names}
 
 
 def dense(x: Any, nodes: Sequence[int], name: str, dropout: float = 0.0) -> Any:

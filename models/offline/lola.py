@@ -8,25 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from models.layers import Nodes
 from models.offline import layers
+from models.offline.classifier import JetClassifier
 from models.offline.clouds import leading
-from trigger.config import Settings
 from trigger.data.jets import JetDataset
-
-if TYPE_CHECKING:
-    import keras
 
 _SMALLEST = 1e-12
 """Square of a pT below which its root is not differentiated."""
 
 
-class Lola(Settings):
+class Lola(JetClassifier):
     """A layer that combines Lorentz vectors, a layer of their invariants, and dense layers.
 
     The order of the constituents matters: they come by falling pT. Empty slots are left out of sums and minima and have no
@@ -47,47 +45,32 @@ class Lola(Settings):
     """
 
     kind: Literal["lola"]
+    inputs: ClassVar[tuple[str, ...]] = ("momenta", "mask")
     particles: int = Field(default=40, gt=0, le=500)
     combinations: int = Field(default=15, gt=0)
     sums: int = Field(default=2, gt=0)
     minima: int = Field(default=2, gt=0)
     scale_gev: float = Field(default=100.0, gt=0)
-    hidden: tuple[Annotated[int, Field(gt=0)], ...] = (100, 50)
+    hidden: Nodes = (100, 50)
 
     def seen(self, jets: JetDataset, workers: int = 1) -> dict[str, NDArray[np.float32]]:
         """`momenta`, `E, px, py, pz` in units of `scale_gev`, and the `mask`.
 
-        Args:
-            jets: Jets with constituents.
-            workers: Not used: it is sorting, which numpy does in one go.
-
         Raises:
             InputError: See `clouds.leading`.
         """
-        del workers
         cloud = leading(jets, self.particles)
         return {"momenta": cloud.padded(cloud.momentum[:, [3, 0, 1, 2]] / self.scale_gev), "mask": cloud.mask()}
 
-    def build(self, shapes: Mapping[str, tuple[int, ...]], outputs: int) -> keras.Model:
-        """The network for `outputs` classes.
-
-        Args:
-            shapes: Shape of one jet of each input.
-            outputs: Number of logits.
-
-        Raises:
-            InputError: There are other inputs than `seen` has.
-        """
+    def _body(self, given: Mapping[str, Any]) -> Any:
         import keras
 
-        given = layers.start(shapes, ("momenta", "mask"), self.kind)
         # In single precision throughout: masses are small differences of large squares.
         combined = combination_layer()(self.combinations, dtype="float32", name="combinations")
         invariants = lorentz_layer()(self.sums, self.minima, dtype="float32", name="invariants")
         x = invariants(*combined(given["momenta"], given["mask"]))
         x = keras.layers.Flatten(name="flatten")(x)
-        x = layers.dense(x, self.hidden, "dense")
-        return keras.Model(given, layers.logits(x, outputs), name=self.kind)
+        return layers.dense(x, self.hidden, "dense")
 
 
 @cache

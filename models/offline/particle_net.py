@@ -8,28 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from models.layers import Nodes
 from models.offline import layers
+from models.offline.classifier import JetClassifier
 from models.offline.clouds import leading
-from trigger.config import Settings
 from trigger.data.jets import JetDataset
 
-if TYPE_CHECKING:
-    import keras
-
-Nodes = tuple[Annotated[int, Field(gt=0)], ...]
 Channels = Annotated[Nodes, Field(min_length=1)]
 
 _EXACT = 4
 """Up to so many coordinates, distances are taken coordinate by coordinate: a matrix product would lose small ones."""
 
 
-class _EdgeNetwork(Settings):
+class _EdgeNetwork(JetClassifier):
     """Edge convolutions, the average over particles, dense layers.
 
     The neighbours in the first convolution are the nearest in eta and phi, later the nearest in what came out of the one
@@ -50,7 +47,7 @@ class _EdgeNetwork(Settings):
         momentum: Of the moving mean and variance of the batch normalisation, which are used once it is trained.
     """
 
-    kind: str
+    inputs: ClassVar[tuple[str, ...]] = ("points", "features", "mask")
     particles: int = Field(default=100, gt=1, le=1000)
     identity: bool = False
     neighbours: int = Field(default=16, gt=0)
@@ -62,14 +59,9 @@ class _EdgeNetwork(Settings):
     def seen(self, jets: JetDataset, workers: int = 1) -> dict[str, NDArray[np.float32]]:
         """`points` (eta and phi from the jet's axis), `features` (`clouds.PARTICLE_FEATURES`), and the `mask`.
 
-        Args:
-            jets: Jets with constituents.
-            workers: Not used: it is sorting, which numpy does in one go.
-
         Raises:
             InputError: See `clouds.leading` and `clouds.Cloud.identity`.
         """
-        del workers
         cloud = leading(jets, self.particles)
         features = cloud.features()
         if self.identity:
@@ -80,19 +72,7 @@ class _EdgeNetwork(Settings):
             "mask": cloud.mask(),
         }
 
-    def build(self, shapes: Mapping[str, tuple[int, ...]], outputs: int) -> keras.Model:
-        """The network for `outputs` classes.
-
-        Args:
-            shapes: Shape of one jet of each input.
-            outputs: Number of logits.
-
-        Raises:
-            InputError: There are other inputs than `seen` has.
-        """
-        import keras
-
-        given = layers.start(shapes, ("points", "features", "mask"), self.kind)
+    def _body(self, given: Mapping[str, Any]) -> Any:
         mask, points = given["mask"], given["points"]
         normalised = layers.masked_batch_normalization()(self.momentum, dtype="float32", name="features_normalised")
         x = normalised(given["features"], mask)
@@ -102,8 +82,7 @@ class _EdgeNetwork(Settings):
             x = edge_convolution()(channels, self.momentum, name=f"edges{number}")(x, mask, index, near)
             points = x
         x = layers.masked_mean()(name="average")(x, mask)
-        x = layers.dense(x, self.hidden, "dense", self.dropout)
-        return keras.Model(given, layers.logits(x, outputs), name=self.kind)
+        return layers.dense(x, self.hidden, "dense", self.dropout)
 
 
 class ParticleNet(_EdgeNetwork):

@@ -7,22 +7,20 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from models.layers import Nodes
 from models.offline import layers
+from models.offline.classifier import JetClassifier
 from models.offline.clouds import aligned, leading
-from trigger.config import Settings
 from trigger.data.jets import JetDataset
 
-if TYPE_CHECKING:
-    import keras
 
-
-class TopoDnn(Settings):
+class TopoDnn(JetClassifier):
     """Dense layers on pT, eta and phi of the leading constituents of a jet that was moved, turned and mirrored.
 
     Attributes:
@@ -36,37 +34,22 @@ class TopoDnn(Settings):
     """
 
     kind: Literal["topo_dnn"]
+    inputs: ClassVar[tuple[str, ...]] = ("constituents",)
     particles: int = Field(default=30, gt=0, le=1000)
     scale_gev: float = Field(default=1700.0, gt=0)
-    hidden: tuple[Annotated[int, Field(gt=0)], ...] = (300, 102, 12, 6)
+    hidden: Nodes = (300, 102, 12, 6)
 
     def seen(self, jets: JetDataset, workers: int = 1) -> dict[str, NDArray[np.float32]]:
         """`constituents`: scaled pT, eta and phi as `clouds.aligned` has them, shape `(jets, particles, 3)`.
 
-        Args:
-            jets: Jets with constituents.
-            workers: Not used: it is sorting, which numpy does in one go.
-
         Raises:
             InputError: See `clouds.leading`.
         """
-        del workers
         cloud = leading(jets, self.particles)
         return {"constituents": cloud.padded(aligned(cloud) / [self.scale_gev, 1.0, 1.0])}
 
-    def build(self, shapes: Mapping[str, tuple[int, ...]], outputs: int) -> keras.Model:
-        """The network for `outputs` classes.
-
-        Args:
-            shapes: Shape of one jet of each input.
-            outputs: Number of logits.
-
-        Raises:
-            InputError: There are other inputs than `seen` has.
-        """
+    def _body(self, given: Mapping[str, Any]) -> Any:
         import keras
 
-        given = layers.start(shapes, ("constituents",), self.kind)
         x = keras.layers.Flatten(name="flatten")(given["constituents"])
-        x = layers.dense(x, self.hidden, "dense")
-        return keras.Model(given, layers.logits(x, outputs), name=self.kind)
+        return layers.dense(x, self.hidden, "dense")

@@ -12,8 +12,7 @@ from trigger.errors import InputError
 from trigger.inputs import energy_flow
 from trigger.inputs.correlators import correlators
 from trigger.inputs.energy_flow import connected_multigraphs, energy_flow_polynomials, polynomial_name, polynomials
-from trigger.inputs.grooming import rapidity_azimuth
-from trigger.inputs.trees import flat_momenta
+from trigger.inputs.trees import flat_momenta, rapidity_azimuth
 from trigger.kinematics import from_pt_eta_phi_mass
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+
 import awkward as ak
 import numpy as np
 import pytest
 
 from trigger.config import parse
 from trigger.data import generate as machinery
-from trigger.data import level1_collisions
 from trigger.data.generate import SHOWER_LINES, SHOWERS, Record, shower_weights
 from trigger.data.level1_collisions import (
     CollisionChunk,
@@ -135,7 +136,7 @@ def test_the_same_for_any_number_of_workers_and_after_a_kill(made, tmp_path, mon
     before = (home / chunk.file).stat().st_mtime_ns
     times = []
     monkeypatch.setattr(
-        level1_collisions.shutil,
+        shutil,
         "rmtree",
         lambda where, **_: times.append((where / chunk.file).stat().st_mtime_ns) if where == home else None,
     )

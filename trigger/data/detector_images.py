@@ -29,7 +29,6 @@ References:
 
 from __future__ import annotations
 
-import shutil
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -42,13 +41,13 @@ from pydantic import AfterValidator, Field, model_validator
 
 from trigger.config import Settings
 from trigger.data.detector import ELECTRON, MUON, PHOTON, PRESETS, Particles, Preset, detect
-from trigger.data.generate import Progress, collide, make_pieces, pythia_seed
+from trigger.data.generate import Progress, collide, make_pieces, make_sample, pythia_seed
 from trigger.data.jets import Distinct, Origin, PtWindow, flattening_weights
 from trigger.digest import SHORT, digest
 from trigger.errors import InputError
-from trigger.files import make_folder, make_once, replacing
+from trigger.files import replacing
 from trigger.kinematics import azimuth, pseudorapidity, transverse_momentum
-from trigger.workers import workers_of
+from trigger.workers import Workers
 
 CHANNELS = ("tracks", "electromagnetic", "hadronic")
 IMAGES_FORMAT = 1
@@ -228,26 +227,17 @@ def generate_images(
     """
     home = folder / f"{data.kind}-{images_digest(data, seed)[:SHORT]}"
     target = home / "images.npz"
-
-    def make() -> None:
-        with workers_of(workers, pool=executor) as found:
-            _make_sample(data, seed, home, target, found.pool, found.count, progress)
-
-    return make_once(target, make)
-
-
-def _make_sample(
-    data: DetectorImages, seed: int, home: Path, target: Path, pool: Executor, workers: int, progress: Progress | None
-) -> None:
-    chunks = make_folder(home / "chunks")
     pieces = [
         ImageChunk(data, seed, process, index, min(CHUNK, data.events_per_class - start))
         for process in data.processes
         for index, start in enumerate(range(0, data.events_per_class, CHUNK))
     ]
-    cross_section_pb = make_pieces(partial(make_image_chunk, folder=chunks), pieces, pool, workers, "events", progress)
-    _join(data, seed, chunks, pieces, cross_section_pb, target)
-    shutil.rmtree(chunks, ignore_errors=True)
+
+    def make(chunks: Path, found: Workers) -> None:
+        cross_section_pb = make_pieces(partial(make_image_chunk, folder=chunks), pieces, found, "events", progress)
+        _join(data, seed, chunks, pieces, cross_section_pb, target)
+
+    return make_sample(target, home / "chunks", make, workers, executor)
 
 
 def make_image_chunk(chunk: ImageChunk, folder: Path) -> float:

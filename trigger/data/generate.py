@@ -45,7 +45,7 @@ from trigger.errors import InputError
 from trigger.files import make_folder, make_once, replacing
 from trigger.inputs.clustering import Clustered, cluster
 from trigger.kinematics import delta_phi, pseudorapidity, transverse_momentum
-from trigger.workers import in_order, workers_of
+from trigger.workers import Workers, in_order, workers_of
 
 JetClass = Literal["quark", "gluon", "W", "Z", "top", "higgs"]
 Progress = Callable[[str, int, int], None]
@@ -96,22 +96,46 @@ class Piece(Protocol):
 PieceT = TypeVar("PieceT", bound=Piece)
 
 
+def make_sample(
+    target: Path, chunks: Path, make: Callable[[Path, Workers], None], workers: int, executor: Executor | None
+) -> Path:
+    """A sample that is joined of pieces, unless it is there; the pieces are kept until then, so that a killed run can go on.
+
+    Args:
+        target: The sample.
+        chunks: Folder of the pieces.
+        make: Makes the sample, told where the pieces are to be and who makes them.
+        workers: Number of spawned processes, or of pieces at once.
+        executor: Makes the pieces instead of our own processes.
+
+    Returns:
+        The sample.
+    """
+
+    def joined() -> None:
+        make_folder(chunks)
+        with workers_of(workers, pool=executor) as found:
+            make(chunks, found)
+        shutil.rmtree(chunks, ignore_errors=True)
+
+    return make_once(target, joined)
+
+
 def make_pieces(
-    make: Callable[[PieceT], float], pieces: list[PieceT], pool: Executor, workers: int, what: str, progress: Progress | None
-) -> dict[str, float]:  # fmt: skip
+    make: Callable[[PieceT], float], pieces: list[PieceT], workers: Workers, what: str, progress: Progress | None
+) -> dict[str, float]:
     """Make every piece of a sample; mean of the cross-sections in pb that `make` returns, by the pieces' names.
 
     Args:
         make: Makes one, in a worker.
         pieces: All of them.
-        pool: Runs them.
-        workers: How many at once.
+        workers: Who makes them.
         what: What progress counts.
         progress: Told of every finished piece.
     """
     total, done = sum(piece.events for piece in pieces), 0
     found: dict[str, list[float]] = {}
-    for piece, cross_section_pb in zip(pieces, in_order(pool, make, pieces, workers + 1), strict=True):
+    for piece, cross_section_pb in zip(pieces, in_order(workers.pool, make, pieces, workers.count + 1), strict=True):
         done += piece.events
         found.setdefault(piece.name, []).append(cross_section_pb)
         if progress is not None:
@@ -352,25 +376,18 @@ def generate(
     """
     home = folder / f"{data.kind}-{sample_digest(data, seed)[:SHORT]}"
     target = home / "jets.root"
-    return make_once(target, lambda: _make_sample(data, seed, folder, home, target, workers, progress, executor))
 
-
-def _make_sample(
-    data: SimulatedJets, seed: int, folder: Path, home: Path, target: Path, workers: int, progress: Progress | None,
-    executor: Executor | None,
-) -> None:  # fmt: skip
-    chunks = make_folder(home / "chunks")
-    with workers_of(workers, pool=executor) as found:
-        pool = found.pool
-        minbias = _prepare_pool(data, seed, folder, pool, progress) if data.pileup > 0 else None
+    def make(chunks: Path, found: Workers) -> None:
+        minbias = _prepare_pool(data, seed, folder, found.pool, progress) if data.pileup > 0 else None
         wanted = [name for name, process in data.processes.items() if set(process.classes) & set(data.classes)]
-        made = _run_chunks(data, seed, chunks, wanted, minbias, pool, workers, progress)
-    _join(data, seed, chunks, made, target)
-    shutil.rmtree(chunks, ignore_errors=True)
+        made = _run_chunks(data, seed, chunks, wanted, minbias, found, progress)
+        _join(data, seed, chunks, made, target)
+
+    return make_sample(target, home / "chunks", make, workers, executor)
 
 
 def _run_chunks(
-    data: SimulatedJets, seed: int, folder: Path, wanted: list[str], minbias: Path | None, pool: Executor, workers: int,
+    data: SimulatedJets, seed: int, folder: Path, wanted: list[str], minbias: Path | None, workers: Workers,
     progress: Progress | None,
 ) -> dict[str, list[Path]]:  # fmt: skip
     """Make chunks of each process, in order, until the first of them hold all jets that are needed."""
@@ -408,14 +425,14 @@ def _run_chunks(
 
     while True:
         # Keep every worker busy, with the process that is furthest from its end.
-        while len(running) < workers + 1:
+        while len(running) < workers.count + 1:
             open_chunks = {name: needed(name) - submitted[name] for name in wanted}
             name = max(open_chunks, key=lambda n: open_chunks[n])
             if open_chunks[name] <= 0:
                 break
             index = submitted[name]
             chunk_seed = pythia_seed(seed, name, index)
-            future = pool.submit(make_chunk, Chunk(data, name, index, chunk_seed, events, minbias), folder)
+            future = workers.pool.submit(make_chunk, Chunk(data, name, index, chunk_seed, events, minbias), folder)
             running[future] = (name, index)
             submitted[name] += 1
         if not running:

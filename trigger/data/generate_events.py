@@ -31,7 +31,6 @@ matters for the trigger are four soft leptons.
 
 from __future__ import annotations
 
-import shutil
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
@@ -47,7 +46,7 @@ from pydantic import AfterValidator, Field, model_validator
 from trigger.config import Settings
 from trigger.data.detector import Particles
 from trigger.data.events import EVENT_FORMAT, EventDataset, concatenate_events, read_events, read_origin, write_events
-from trigger.data.generate import MB_TO_PB, SHOWER_LINES, SHOWERS, Collided, Progress, collide, make_pieces
+from trigger.data.generate import MB_TO_PB, SHOWER_LINES, SHOWERS, Collided, Progress, collide, make_pieces, make_sample
 from trigger.data.jets import Origin, Split, split_by_event
 from trigger.data.level1 import (
     ACCEPTANCE,
@@ -62,10 +61,10 @@ from trigger.data.level1 import (
 from trigger.data.stitching import stitched_rates
 from trigger.digest import SHORT, digest
 from trigger.errors import InputError
-from trigger.files import make_folder, make_once, replacing
+from trigger.files import replacing
 from trigger.inputs.clustering import cluster
 from trigger.kinematics import pseudorapidity, transverse_momentum
-from trigger.workers import workers_of
+from trigger.workers import Workers
 
 BACKGROUND = "background"
 FOLDS = 20
@@ -251,28 +250,23 @@ def generate_events(
     """
     home = folder / f"events-{events_digest(data, seed)[:SHORT]}"
     target = home / "events.npz"
-
-    def make() -> None:
-        with workers_of(workers, pool=executor) as found:
-            _make_sample(data, seed, home, target, found.pool, found.count, progress)
-
-    return make_once(target, make)
+    make = partial(_make_events, data, seed, target, progress)
+    return make_sample(target, home / "chunks", make, workers, executor)
 
 
-def _make_sample(
-    data: EventData, seed: int, home: Path, target: Path, pool: Executor, workers: int, progress: Progress | None
-) -> None:  # fmt: skip
+def _make_events(
+    data: EventData, seed: int, target: Path, progress: Progress | None, chunks: Path, workers: Workers
+) -> None:
     from importlib.metadata import version
 
-    drawn_from = pool_path(data, seed, home.parent)
-    inelastic = _make_pool(data, seed, drawn_from, pool, workers, progress)
-    chunks = make_folder(home / "chunks")
+    drawn_from = pool_path(data, seed, target.parent.parent)
+    inelastic = _make_pool(data, seed, drawn_from, workers, progress)
     parts = [
         piece for name in data.signals for piece in _pieces(data, seed, name, data.events_per_signal, SIGNAL_CHUNK)
     ]
     parts += _background_pieces(data, seed)
     made = partial(make_event_chunk, folder=chunks, pool=drawn_from)
-    hard = make_pieces(made, parts, pool, workers, "crossings", progress)
+    hard = make_pieces(made, parts, workers, "crossings", progress)
     details = {
         "settings": data.model_dump(mode="json"), "seed": seed, "class_names": list(data.class_names),
         "inelastic_cross_section_mb": inelastic / MB_TO_PB, "out_of_time_pileup": False,
@@ -283,7 +277,6 @@ def _make_sample(
     whole = concatenate_events(_read_chunks(data, chunks, parts))
     weights = _stitched(data, whole, parts, details)
     write_events(target, replace(whole, weights=weights, origin=Origin("events", False, details)))
-    shutil.rmtree(chunks, ignore_errors=True)
 
 
 def pool_path(data: EventData, seed: int, folder: Path) -> Path:
@@ -294,22 +287,18 @@ def pool_path(data: EventData, seed: int, folder: Path) -> Path:
     return folder / f"pool-{key[:SHORT]}" / "pool.npz"
 
 
-def _make_pool(
-    data: EventData, seed: int, path: Path, pool: Executor, workers: int, progress: Progress | None
-) -> float:  # fmt: skip
+def _make_pool(data: EventData, seed: int, path: Path, workers: Workers, progress: Progress | None) -> float:
     """Simulate the pool, unless it is there; the inelastic cross-section in pb."""
 
-    def make() -> None:
-        chunks = make_folder(path.parent / "chunks")
+    def make(chunks: Path, by: Workers) -> None:
         pieces = _pieces(data, seed, "pool", data.pool, POOL_CHUNK)
         soft = partial(make_pool_chunk, folder=chunks)
-        found = make_pieces(soft, pieces, pool, workers, "minimum-bias collisions", progress)
+        found = make_pieces(soft, pieces, by, "minimum-bias collisions", progress)
         files = [_file(chunks, one) for one in pieces]
         scale = np.concatenate([_read_scale(one) for one in files])
         _write_signals(path, concatenate_signals([_read_signals(one) for one in files]), scale, found["pool"])
-        shutil.rmtree(chunks, ignore_errors=True)
 
-    make_once(path, make)
+    make_sample(path, path.parent / "chunks", make, workers.count, workers.pool)
     with np.load(path, allow_pickle=False) as file:
         return float(file["cross_section_pb"])
 
@@ -420,13 +409,8 @@ def disturbed_events(
     sample = generate_events(data, seed, folder, workers=workers, progress=progress, executor=executor)
     key = digest(asdict(fault), [(piece.name, piece.index) for piece in pieces])[:SHORT]
     target = sample.parent / f"disturbed-{key}.npz"
-
-    def make() -> None:
-        with workers_of(workers, pool=executor) as found:
-            _make_disturbed(data, seed, sample, pieces, fault, target, found.pool, found.count, progress)
-
-    make_once(target, make)
-    return read_events(target)
+    make = partial(_make_disturbed, data, seed, sample, pieces, fault, target, progress)
+    return read_events(make_sample(target, target.with_suffix(""), make, workers, executor))
 
 
 def _disturbed_pieces(data: EventData, seed: int, share: float) -> list[EventChunk]:
@@ -438,14 +422,13 @@ def _disturbed_pieces(data: EventData, seed: int, share: float) -> list[EventChu
 
 
 def _make_disturbed(
-    data: EventData, seed: int, sample: Path, pieces: list[EventChunk], fault: Fault, target: Path, pool: Executor, workers: int,
-    progress: Progress | None,
+    data: EventData, seed: int, sample: Path, pieces: list[EventChunk], fault: Fault, target: Path, progress: Progress | None,
+    chunks: Path, workers: Workers,
 ) -> None:  # fmt: skip
     stored = pool_path(data, seed, sample.parent.parent)
-    _make_pool(data, seed, stored, pool, workers, progress)  # it may have been taken away to save space
-    chunks = make_folder(target.with_suffix(""))
+    _make_pool(data, seed, stored, workers, progress)  # it may have been taken away to save space
     make = partial(make_event_chunk, folder=chunks, pool=stored, fault=fault)
-    make_pieces(make, pieces, pool, workers, "crossings with a fault", progress)
+    make_pieces(make, pieces, workers, "crossings with a fault", progress)
     whole = concatenate_events(_read_chunks(data, chunks, pieces), every_class=False)
     nominal = read_origin(sample)
     weights = _stitched(data, whole, pieces, nominal.details)
@@ -454,7 +437,6 @@ def _make_disturbed(
         made[piece.name] = made.get(piece.name, 0) + piece.events
     details = nominal.details | {"fault": asdict(fault), "crossings_with_fault": made}
     write_events(target, replace(whole, weights=weights, origin=replace(nominal, details=details)))
-    shutil.rmtree(chunks, ignore_errors=True)
 
 
 def make_pool_chunk(chunk: EventChunk, folder: Path) -> float:

@@ -13,7 +13,6 @@ Collisions with broken strings (`trigger/data/generate.py`) get no weight: of th
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -35,6 +34,7 @@ from trigger.data.generate import (
     broken_strings,
     collide,
     make_pieces,
+    make_sample,
     measured_jets,
     pythia_seed,
     record_of,
@@ -56,10 +56,10 @@ from trigger.data.jets import JetDataset, Origin, Vertex
 from trigger.data.level1_jets import Level1JetData, particle_jets
 from trigger.data.rootfile import JetBlock, entries, read_block, read_columns, write_sample
 from trigger.digest import SHORT, digest
-from trigger.files import make_folder, make_once, replacing
+from trigger.files import replacing
 from trigger.inputs.clustering import Clustered
 from trigger.kinematics import pseudorapidity, transverse_momentum
-from trigger.workers import workers_of
+from trigger.workers import Workers
 
 COLLISIONS_FORMAT = 2
 """Part of every sample's digest; raised when the same settings give other collisions than before."""
@@ -220,28 +220,18 @@ def generate_collisions(
     """
     home = folder / f"level1_collisions-{collisions_digest(data, seed)[:SHORT]}"
     target = home / "collisions.root"
-
-    def make() -> None:
-        with workers_of(workers, pool=executor) as found:
-            _make_sample(data, seed, home, target, found.pool, found.count, progress)
-
-    return make_once(target, make)
-
-
-def _make_sample(
-    data: Level1Collisions, seed: int, home: Path, target: Path, pool: Executor, workers: int, progress: Progress | None
-) -> None:
-    chunks = make_folder(home / "chunks")
     pieces = [CollisionChunk(data, seed, INELASTIC, 0, INELASTIC_COLLISIONS)]
     for name, count in data.parts.items():
         starts = range(0, count, CHUNK)
         pieces += [
             CollisionChunk(data, seed, name, index, min(CHUNK, count - start)) for index, start in enumerate(starts)
         ]
-    make = partial(make_collision_chunk, folder=chunks)
-    cross_section = make_pieces(make, pieces, pool, workers, "collisions", progress)
-    _join(data, seed, chunks, pieces[1:], cross_section, target)
-    shutil.rmtree(chunks, ignore_errors=True)
+
+    def make(chunks: Path, found: Workers) -> None:
+        cross_section = make_pieces(partial(make_collision_chunk, folder=chunks), pieces, found, "collisions", progress)
+        _join(data, seed, chunks, pieces[1:], cross_section, target)
+
+    return make_sample(target, home / "chunks", make, workers, executor)
 
 
 def make_collision_chunk(chunk: CollisionChunk, folder: Path) -> float:

@@ -115,8 +115,7 @@ def energy_flow_polynomials(
     Raises:
         InputError: A jet is empty or has no transverse momentum, a number is NaN or infinite, a setting is out of range.
     """
-    from trigger.inputs.grooming import rapidity_azimuth
-    from trigger.inputs.trees import checked
+    from trigger.inputs.trees import checked, rapidity_azimuth
 
     if not beta > 0 or most < 1:
         raise InputError(f"beta and the number of constituents are positive, not {beta} and {most}")

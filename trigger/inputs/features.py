@@ -116,8 +116,8 @@ def jet_features(jets: JetDataset, names: tuple[str, ...] = tuple(JET_FEATURES),
 
 def _all_features(constituents: Any) -> dict[str, NDArray[np.float64]]:
     from trigger.inputs.correlators import correlators
-    from trigger.inputs.grooming import mmdt, rapidity_azimuth
-    from trigger.inputs.trees import flat_momenta
+    from trigger.inputs.grooming import mmdt
+    from trigger.inputs.trees import flat_momenta, rapidity_azimuth
 
     momentum, offsets = flat_momenta(constituents)
     counts = np.diff(offsets)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trigger.errors import InputError
-from trigger.inputs.trees import CAMBRIDGE, mark_constituents, merging_tree, place_of
+from trigger.inputs.trees import CAMBRIDGE, mark_constituents, merging_tree
 
 
 def mmdt(momentum: NDArray[np.float64], offsets: NDArray[np.int64], z_cut: float = 0.1) -> NDArray[np.bool_]:
@@ -65,20 +65,6 @@ def soft_drop(
         raise InputError(f"the radius of soft drop is positive, not {radius}")
     kept: NDArray[np.bool_] = _soft_drop_all(np.ascontiguousarray(momentum), offsets, z_cut, float(beta), float(radius))
     return kept
-
-
-def rapidity_azimuth(momentum: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Rapidity and azimuth of `px, py, pz, E`, shape `(particles, 4)`, with the same function that the clustering uses."""
-    place = _places(np.ascontiguousarray(momentum))
-    return place[:, 0], place[:, 1]
-
-
-@numba.njit(cache=True, nogil=True)
-def _places(momentum: Any) -> Any:  # pragma: no cover, compiled
-    place = np.empty((len(momentum), 2))
-    for k in range(len(momentum)):
-        place[k] = place_of(momentum[k])
-    return place
 
 
 @numba.njit(cache=True, nogil=True)

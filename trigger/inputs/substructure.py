@@ -126,10 +126,9 @@ def substructure(jets: JetDataset, subjet_radius: float) -> Substructure:
     Raises:
         InputError: A jet has no transverse momentum.
     """
-    from trigger.inputs.grooming import rapidity_azimuth
     from trigger.inputs.nsubjettiness import nsubjettiness, tau_ratio
     from trigger.inputs.subjets import inclusive_subjets
-    from trigger.inputs.trees import flat_momenta
+    from trigger.inputs.trees import flat_momenta, rapidity_azimuth
 
     momentum, offsets = flat_momenta(jets.constituents)
     kinematics = jets.kinematics()

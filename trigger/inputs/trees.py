@@ -105,6 +105,12 @@ def checked(momentum: NDArray[Any], offsets: NDArray[Any]) -> tuple[Floats, Indi
     return momentum, offsets
 
 
+def rapidity_azimuth(momentum: Floats) -> tuple[Floats, Floats]:
+    """Rapidity and azimuth of `px, py, pz, E`, shape `(particles, 4)`, with the same function that the clustering uses."""
+    place = _places(np.ascontiguousarray(momentum))
+    return place[:, 0], place[:, 1]
+
+
 def merging_trees(
     momentum: Floats, offsets: Indices, power: float, radius: float = 1.0, recombination: Recombination = "E"
 ) -> MergingTrees:
@@ -393,6 +399,14 @@ def place_of(p: Any) -> Any:  # pragma: no cover, compiled
         return 1e5 if p[2] >= 0 else -1e5, 0.0
     y = 0.5 * np.log((pt2 + mass2) / (p[3] + abs(p[2])) ** 2)
     return (-y if p[2] > 0 else y), np.arctan2(p[1], p[0])
+
+
+@numba.njit(cache=True, nogil=True)
+def _places(momentum: Any) -> Any:  # pragma: no cover, compiled
+    place = np.empty((len(momentum), 2))
+    for k in range(len(momentum)):
+        place[k] = place_of(momentum[k])
+    return place
 
 
 @numba.njit(cache=True, nogil=True)

@@ -15,13 +15,19 @@ from pydantic import TypeAdapter
 
 from models.offline import networks
 from models.offline.dense import ImageDnn, MultiBody
+from models.offline.detector_cnn import DetectorCnn
+from models.offline.edge_network import EdgeNetwork
 from models.offline.flow_networks import EnergyFlow, ParticleFlow
+from models.offline.gravnet import GarNet, GravNet
 from models.offline.image_cnn import COMMUNITY_IMAGES, ImageBlock, ImageCnn, ResponseNormalisation
 from models.offline.lola import Lola
 from models.offline.networks import CloudNetwork
 from models.offline.particle_lstm import ParticleLstm
 from models.offline.particle_net import ParticleNet, ParticleNetLite
 from models.offline.topo_dnn import TopoDnn
+from models.trained import load_network
+from trigger.data.showers import ShowerData, make_showers
+from trigger.data.tracks import TrackData, make_tracks
 from trigger.errors import InputError
 
 SMALL_IMAGES = COMMUNITY_IMAGES.model_copy(update={"rows": 12, "columns": 12, "pixel_width": 0.15})
@@ -43,6 +49,12 @@ EXAMPLES = [
 KINDS = [example.kind for example in EXAMPLES]
 MORE_SLOTS = ["particle_net", "particle_net_lite", "energy_flow", "particle_flow", "particle_lstm"]
 UNORDERED = ["particle_net", "particle_net_lite", "energy_flow", "particle_flow"]
+OF_HITS = [
+    DetectorCnn(kind="detector_cnn", filters=(4, 6)),
+    EdgeNetwork(kind="edge_network", hidden=5, iterations=2),
+    GravNet(kind="gravnet", blocks=2, dense=(8,), coordinates=3, neighbours=4, propagated=6, filters=7, hidden=(9,)),
+    GarNet(kind="garnet", layers=2, dense=8, aggregators=3, propagated=4, filters=6, hidden=(9,)),
+]
 every_network = pytest.mark.parametrize("network", EXAMPLES, ids=KINDS)
 
 
@@ -139,6 +151,40 @@ def test_contract(network, policy, jets, targets, tmp_path):
         single = built(network, seen)
         single.set_weights(model.get_weights())
         np.testing.assert_allclose(answers(single, seen), found, atol=0.1)
+
+
+@pytest.fixture(scope="module")
+def hits():
+    """What networks of hits are given, by their kinds."""
+    image = np.random.default_rng(1).exponential(20, (6, 16, 12, 3)).astype(np.float32)
+    showers = make_showers(ShowerData(kind="parametrised_showers", events=6, hits=24), 1).inputs()
+    graphs = make_tracks(TrackData(kind="toy_tracks", graphs=6, tracks=4), 1).inputs()
+    return {"detector_cnn": {"image": image}, "edge_network": graphs, "gravnet": showers, "garnet": showers}
+
+
+@pytest.mark.parametrize("network", OF_HITS, ids=lambda network: network.kind)
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"], ids=["single", "mixed"])
+def test_networks_of_hits_answer_in_single_precision_and_are_saved_without_code(network, policy, hits, tmp_path):
+    import keras
+
+    given = hits[network.kind]
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = network.build(shapes(given))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    generator = np.random.default_rng(2)
+    for weight in model.weights:  # biases and running means too
+        if weight.dtype == "float32":
+            value = generator.normal(0, 0.5, weight.shape)
+            weight.assign(np.abs(value) + 0.5 if "variance" in weight.path else value)
+    found = model.predict(given, verbose=0)
+    assert found.dtype == np.float32
+    assert model.outputs[0].dtype == "float32"
+    assert np.isfinite(found).all()
+    assert np.ptp(found) > 0.1
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(load_network(tmp_path / "model.keras").predict(given, verbose=0), found)
 
 
 @pytest.mark.parametrize("kind", MORE_SLOTS)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from models.offline.detector_cnn import DetectorCnn, around
-from models.trained import load_network
 from trigger.errors import InputError
 
 NETWORK = DetectorCnn(kind="detector_cnn", filters=(4, 6, 8))
@@ -46,23 +45,6 @@ def test_turning_the_detector_changes_nothing():
     )
     other = model.predict({"image": np.roll(given["image"], 4, axis=2)}, verbose=0)
     assert np.abs(other - first).max() > 0.1
-
-
-def test_it_is_saved_and_read_without_running_code(tmp_path):
-    model, given = built(), images()
-    model.save(tmp_path / "model.keras")
-    again = load_network(tmp_path / "model.keras")
-    np.testing.assert_array_equal(again.predict(given, verbose=0), model.predict(given, verbose=0))
-
-
-def test_logits_are_of_single_precision_whatever_the_policy():
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
-        found = built().predict(images(), verbose=0)
-    finally:
-        keras.config.set_dtype_policy("float32")
-    assert found.dtype == np.float32
-    assert np.isfinite(found).all()
 
 
 def test_it_learns():

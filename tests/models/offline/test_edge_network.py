@@ -8,7 +8,6 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from models.offline.edge_network import EdgeNetwork, edge_loss
-from models.trained import load_network
 from trigger.data.tracks import TrackData, make_tracks
 
 NETWORK = EdgeNetwork(kind="edge_network", hidden=5, iterations=2)
@@ -94,25 +93,6 @@ def test_padding_changes_nothing():
     mask = given["edge_mask"]
     found = built(longer).predict(longer, verbose=0)[:, :EDGES]
     np.testing.assert_allclose(found[mask], built(given).predict(given, verbose=0)[mask], atol=1e-5)
-
-
-def test_it_is_saved_and_read_without_running_code(tmp_path):
-    given = inputs()
-    model = built(given)
-    model.save(tmp_path / "model.keras")
-    again = load_network(tmp_path / "model.keras")
-    np.testing.assert_array_equal(again.predict(given, verbose=0), model.predict(given, verbose=0))
-
-
-def test_logits_are_of_single_precision_whatever_the_policy():
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
-        given = inputs()
-        found = built(given).predict(given, verbose=0)
-    finally:
-        keras.config.set_dtype_policy("float32")
-    assert found.dtype == np.float32
-    assert np.isfinite(found).all()
 
 
 def test_the_loss_is_the_mean_cross_entropy_of_real_edges():

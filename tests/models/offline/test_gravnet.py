@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from models.offline.gravnet import GarNet, GravNet, fraction_loss, garnet_layer, gravnet_layer, rows_of
-from models.trained import load_network
 from trigger.data.showers import ShowerData, make_showers
 from trigger.errors import InputError
 
@@ -116,26 +115,6 @@ def test_padding_changes_nothing(name):
     found = long.predict(padded, verbose=0)[:, :HITS]
     mask = given["mask"]
     np.testing.assert_allclose(found[mask], short.predict(given, verbose=0)[mask], atol=1e-5)
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_it_is_saved_and_read_without_running_code(name, tmp_path):
-    model, given = built(name), inputs()
-    model.save(tmp_path / "model.keras")
-    again = load_network(tmp_path / "model.keras")
-    np.testing.assert_array_equal(again.predict(given, verbose=0), model.predict(given, verbose=0))
-    assert model.outputs[0].dtype == "float32"
-
-
-def test_logits_are_of_single_precision_whatever_the_policy():
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
-        for name in NETWORKS:
-            found = built(name).predict(inputs(), verbose=0)
-            assert found.dtype == np.float32
-            assert np.isfinite(found).all()
-    finally:
-        keras.config.set_dtype_policy("float32")
 
 
 def test_the_loss_is_its_formula_in_the_better_order():

@@ -1,4 +1,4 @@
-"""Figures of merit of the study of detector layers: numbers of images, resolution of showers, edges and tracks."""
+"""Figures of merit of detector layers: numbers of images, resolution of showers, edges and tracks."""
 
 from __future__ import annotations
 
