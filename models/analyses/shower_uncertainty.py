@@ -195,12 +195,14 @@ class ShowerUncertainty(Study):
             place.trainings, place.progress,
         )  # fmt: skip
 
-    def _own(self, simulations: list[Simulation], place: Workplace) -> dict[str, tuple[Merit, Estimate, Estimate]]:
+    def _own(
+        self, simulations: list[Simulation], place: Workplace
+    ) -> dict[str, tuple[Merit, Estimate | None, Estimate | None]]:
         """Networks trained on each simulation's own jets, as many in each.
 
         Returns:
             For each how well its own does on its held-out jets, and gain in AUC and in ln of the rejection at 50 % over the
-            default's.
+            default's, which has none over itself.
         """
         fewest = {
             (split, signal): int(min(_used(one.trial, split, signal).sum() for one in simulations))
@@ -215,14 +217,18 @@ class ShowerUncertainty(Study):
             )
             own[one.name] = scored
             models = models or trained
-        found = {}
+        found: dict[str, tuple[Merit, Estimate | None, Estimate | None]] = {}
         for place_of, one in enumerate(simulations):
             test = one.trial.splits[Split.TEST]
             held, seed = one.held(test), place.seed + place_of
             defaults = _judge(DEFAULT, _scores(models, one, test), held, seed)
             owns = _judge(one.name, own[one.name], held, seed)
+            scored = merit(own[one.name], held, seed)
+            if one.name == DEFAULT:
+                found[one.name] = scored, None, None
+                continue
             more = mean_difference(np.log(owns.rejections[MIDDLE]), np.log(defaults.rejections[MIDDLE]))
-            found[one.name] = merit(own[one.name], held, seed), mean_difference(owns.areas, defaults.areas), more
+            found[one.name] = scored, mean_difference(owns.areas, defaults.areas), more
         return found
 
 
@@ -360,7 +366,7 @@ def _table(found: list[Judgement], ratio: dict[str, tuple[Estimate, list[Estimat
     return Table("trained on the default", columns, tuple(rows))
 
 
-def _own_table(own: dict[str, tuple[Merit, Estimate, Estimate]]) -> Table:
+def _own_table(own: dict[str, tuple[Merit, Estimate | None, Estimate | None]]) -> Table:
     rows = [(name, merit.auc, gain, merit.rejection_50, more) for name, (merit, gain, more) in own.items()]
     columns = ("trained on and judged by", "AUC", "AUC - that of default's network", "rejection at 50 %",
                "ln of it over that of default's network")  # fmt: skip
