@@ -223,12 +223,12 @@ class ShowerUncertainty(Study):
             held, seed = one.held(test), place.seed + place_of
             defaults = _judge(DEFAULT, _scores(models, one, test), held, seed)
             owns = _judge(one.name, own[one.name], held, seed)
-            scored = merit(own[one.name], held, seed)
+            figures = merit(own[one.name], held, seed)
             if one.name == DEFAULT:
-                found[one.name] = scored, None, None
+                found[one.name] = figures, None, None
                 continue
             more = mean_difference(np.log(owns.rejections[MIDDLE]), np.log(defaults.rejections[MIDDLE]))
-            found[one.name] = scored, mean_difference(owns.areas, defaults.areas), more
+            found[one.name] = figures, mean_difference(owns.areas, defaults.areas), more
         return found
 
 
