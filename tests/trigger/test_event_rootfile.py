@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import fields
 
 import awkward as ak
@@ -139,6 +140,16 @@ def test_layout_of_the_test_file(cms):
         "nL1EtSum",
         "L1EtSum_etSumType",
     } < names
+
+
+def test_events_of_two_files_with_one_number_are_two(cms, tmp_path):
+    path, _ = cms
+    shutil.copy(path, tmp_path / "again.root")
+    files = f"[{{files: [{path}, {tmp_path / 'again.root'}], label: {{branch: process, values: {{a: [0], b: [1]}}}}}}]"
+    numbers = concatenate_events(list(iterate_events(recipe(path, event="event", samples=files), step_size=7))).events
+    assert len(np.unique(numbers)) == 60
+    assert numbers[:30].tolist() == list(range(7_000_000_000, 7_000_000_030))
+    assert (np.diff(numbers[30:]) == 1).all()
 
 
 def test_cms_objects_become_the_integers_they_were(cms):

@@ -15,7 +15,7 @@ from trigger.data.events import EventDataset, concatenate_events, read_events
 from trigger.data.generate import SimulatedJets, generate
 from trigger.data.generate_events import EventData, events_digest, generate_events
 from trigger.data.jets import FeatureDataset, JetDataset, concatenate_features
-from trigger.data.rootfile import input_files
+from trigger.data.rootfile import ROWS_FORMAT, input_files
 from trigger.data.sources import content_of, digests_of, jets_of, weights_of
 from trigger.data.table import TableData, read_table
 from trigger.data.toy import ToyEventData, toy_events
@@ -106,7 +106,7 @@ def content(recipe: Recipe) -> Any:
         case EventData():
             return events_digest(data, recipe.seed)
         case EventRootData():
-            return digests_of(path for _, group in input_files(data) for path in group)
+            return [ROWS_FORMAT, *digests_of(path for _, group in input_files(data) for path in group)]
         case TableData():
             return digests_of(matching(data.files))
         case ToyEventData():

@@ -36,9 +36,11 @@ from trigger.data.rootfile import (
     blaming,
     branch_names,
     chunks,
+    distinct_files,
     find_tree,
     input_files,
     labels_of,
+    numbers_of_file,
     opened,
     sum_of_weights,
     weights_of,
@@ -176,6 +178,7 @@ def iterate_events(data: EventRootData, step_size: int | str = STEP_SIZE) -> Ite
             lacks an energy sum, or no event of a sample has any object of a kind that the mapping names.
     """
     count, entry_offset = 0, 0
+    numbered = distinct_files(data)
     for sample, paths in input_files(data):
         scale = 1.0 if sample.cross_section_pb is None else 1.0 / sum_of_weights(data, sample, paths, step_size)
         found = dict.fromkeys(data.mapping.objects(), 0)
@@ -186,7 +189,7 @@ def iterate_events(data: EventRootData, step_size: int | str = STEP_SIZE) -> Ite
                 _require_objects(tree, path, data.mapping)
                 for chunk in chunks(tree, path, _needed(data, sample), step_size):
                     try:
-                        part = _chunk_events(data, sample, chunk, entry_offset, scale)
+                        part = _chunk_events(data, sample, chunk, numbered.index(path.resolve()), entry_offset, scale)
                     except InputError as error:
                         raise InputError(f"{path}: {error}") from error
                     entry_offset += len(chunk)
@@ -320,7 +323,7 @@ def _require_found(data: EventRootData, sample: Sample, found: dict[str, int], e
 
 
 def _chunk_events(
-    data: EventRootData, sample: Sample, chunk: Any, entry_offset: int, scale: float
+    data: EventRootData, sample: Sample, chunk: Any, file: int, entry_offset: int, scale: float
 ) -> EventDataset | None:
     if len(chunk) == 0:
         return None
@@ -335,7 +338,9 @@ def _chunk_events(
     if not keep.any():
         return None
     weights = weights_of(sample, lambda branch: _numbers(chunk, branch), len(chunk)) * scale
-    numbers = _numbers(chunk, data.event) if data.event is not None else np.arange(len(chunk)) + entry_offset
+    numbers = np.arange(len(chunk)) + entry_offset
+    if data.event is not None:
+        numbers = numbers_of_file(_numbers(chunk, data.event), file)
     chosen = chunk[keep]
     met, sums = _sums(mapping, chosen)
     objects: dict[str, Any] = {name: _objects(mapping, name, chosen) for name in OBJECTS}

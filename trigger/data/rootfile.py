@@ -41,7 +41,7 @@ from trigger.kinematics import from_pt_eta_phi_mass, pseudorapidity, transverse_
 
 TREE, DETAILS = "jets", "jetgate"
 ROWS_FORMAT = 2
-"""Raised when the jets that are read of the same file with the same recipe change."""
+"""Raised when the jets or events that are read of the same file with the same recipe change."""
 STEP_SIZE = "50 MB"
 """How much of a file is held in memory at a time, as uproot counts it."""
 
@@ -372,6 +372,11 @@ def input_files(data: RootFiles) -> list[tuple[Sample, list[Path]]]:
     return [(sample, matching(sample.files)) for sample in data.samples]
 
 
+def distinct_files(data: RootFiles) -> list[Path]:
+    """All files, each once, in the order in which they are read: the place of one in it is the number of the file."""
+    return list(dict.fromkeys(path.resolve() for _, paths in input_files(data) for path in paths))
+
+
 def read_jets(data: RootData, step_size: int | str = STEP_SIZE) -> Iterator[JetDataset]:
     """The selected jets, chunk by chunk; memory is bounded by the chunk.
 
@@ -379,7 +384,7 @@ def read_jets(data: RootData, step_size: int | str = STEP_SIZE) -> Iterator[JetD
         InputError: A file, tree or branch is missing or broken, a label is none of the classes, or a number is NaN.
     """
     count, entry_offset = 0, 0
-    numbered = list(dict.fromkeys(path.resolve() for _, paths in input_files(data) for path in paths))
+    numbered = distinct_files(data)
     for sample, paths in input_files(data):
         scale = 1.0 if sample.cross_section_pb is None else 1.0 / sum_of_weights(data, sample, paths, step_size)
         for path in paths:
