@@ -104,9 +104,9 @@ def chosen_class(logits: Array) -> NDArray[np.int64]:
 
 
 def softmax(logits: Array) -> Array:
-    """Probabilities from logits, shape `(jets, classes)`."""
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities: Array = shifted / shifted.sum(axis=1, keepdims=True)
+    """Probabilities from logits, shape `(..., classes)`."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    probabilities: Array = shifted / shifted.sum(axis=-1, keepdims=True)
     return probabilities
 
 

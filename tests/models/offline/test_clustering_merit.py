@@ -8,6 +8,7 @@ import pytest
 
 from models.offline.clustering_merit import (
     best_order,
+    central_width,
     fraction_errors,
     nearest_axis,
     responses,
@@ -63,7 +64,9 @@ def test_the_nearest_axis_by_a_loop(events):
     # Showers far from each other are told apart by it.
     far = make_showers(ShowerData(kind="parametrised_showers", events=80, separation_cm=(25, 30), spread_cm=1), 1)
     widths = [
-        summarise(responses(e.energy_gev, nearest_axis(e.x_cm, e.y_cm, e.axes_cm), e.fractions)).central_width
+        central_width(
+            responses(e.energy_gev, nearest_axis(e.x_cm, e.y_cm, e.axes_cm), e.fractions), np.ones((1, len(e)))
+        )[0]
         for e in (far, events)
     ]
     assert widths[0] < 0.02 < widths[1]
@@ -101,8 +104,12 @@ def test_summary_by_hand():
     assert found.showers == 5
     assert found.truncated_mean == pytest.approx(1.0)
     assert found.accuracy == pytest.approx(3 / 5)
-    normal = summarise(np.random.default_rng(3).normal(1, 0.1, (20000, 2)))
-    assert normal.central_width == pytest.approx(0.1, rel=0.03)
+    normal = np.random.default_rng(3).normal(1, 0.1, (20000, 2))
+    normal[::7] = np.nan
+    weights = np.stack([np.ones(20000), np.arange(20000) < 10000]).astype(float)
+    np.testing.assert_allclose(central_width(normal, weights), 0.1, rtol=0.03)
+    expected = np.subtract(*np.nanquantile(normal[:10000], [0.8415, 0.1585])) / 2
+    assert central_width(normal, weights)[1] == pytest.approx(expected, rel=1e-3)
 
 
 def test_what_cannot_be_judged_is_refused():
