@@ -165,8 +165,10 @@ class Regression(Study):
         table = self._observables(jets, place.workers)
         answers = np.log(jets.target)  # of ratios too small and too large alike
         seen = standardised(table, learn)
+        middle, width = float(np.median(answers[learn])), float(answers[learn].std())
+        told = ((answers - middle) / max(width, 1e-9))[:, None].astype(np.float32)
         learnt, validated = (
-            Rows({"observables": seen[chosen]}, answers[chosen, None].astype(np.float32), jets.weights[chosen])
+            Rows({"observables": seen[chosen]}, told[chosen], jets.weights[chosen])
             for chosen in (learn, splits[Split.VALIDATION])
         )
         networks = trained(
@@ -175,7 +177,7 @@ class Regression(Study):
         ).models  # fmt: skip
         trees = boosted_regression(table[learn], answers[learn], jets.weights[learn], table[test], place.seed)
         predicted = {TREES: np.exp(trees)} | {
-            _network_name(number): np.exp(predict(model, {"observables": seen[test]})[:, 0])
+            _network_name(number): np.exp(middle + width * predict(model, {"observables": seen[test]})[:, 0])
             for number, model in enumerate(networks)
         }
         measured = jets.kinematics()["pt_gev" if what == "pT" else "mass_gev"][test]
