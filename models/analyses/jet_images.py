@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field
 
 from models.analyses.study import Cell, Result, Seeds, Study, Table, Workplace, beyond, judged
 from models.analyses.trimmed_jets import CONVOLUTIONS, TrimmedJets, TrimmedSample
+from models.layers import Nodes
 from models.offline.dense import ImageDnn
 from models.offline.image_cnn import ImageCnn
 from models.offline.merit import Merit, Scored, gain, merit
@@ -71,7 +72,7 @@ class JetImages(Study):
     kind: Literal["jet_images"]
     sample: TrimmedJets
     network: ImageCnn = CONVOLUTIONS
-    dense: tuple[Annotated[int, Field(gt=0)], ...] = (256, 128, 64, 25)
+    dense: Nodes = (256, 128, 64, 25)
     dense_dropout: float = Field(default=0.2, ge=0, lt=1)
     filter_sizes: Rising = (3, 5, 7, 9, 11, 13, 15)
     scan_epochs: int = Field(default=10, gt=0)
