@@ -18,6 +18,7 @@ settings.register_profile("jetgate", derandomize=True, deadline=None, max_exampl
 settings.load_profile("jetgate")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+os.environ.pop("COLUMNS", None)  # make, xdist or a terminal may say how wide lines are; tests that mean a width say it
 
 REALDATA = Path(__file__).resolve().parents[2] / "shared" / "realdata"
 
