@@ -30,7 +30,7 @@ DOORS = {
     "h5py": ["trigger/data/arrays.py"],
     "hdf5plugin": ["trigger/data/arrays.py"],
     "pyarrow": ["trigger/data/arrays.py"],
-    "sklearn": ["models/analyses/top_tagging.py", "models/offline/tagging.py"],
+    "sklearn": ["models/offline/tagging.py"],
     "threadpoolctl": ["models/offline/tagging.py"],
     "pyhepmc": ["trigger/data/hepmc.py"],
     "typer": ["trigger/app/"],

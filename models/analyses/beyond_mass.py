@@ -57,7 +57,7 @@ class Weighted:
     @property
     def trees(self) -> str:
         """Name of the trees of mass and tau21 that were trained on the weighted jets."""
-        return f"trees of mass + tau21, trained on jets weighted by {self.bins.name}"
+        return trees_on(self.bins.name)
 
     def area(self, tagger: str) -> Estimate:
         """Area under the ROC curve of a tagger."""
@@ -134,13 +134,12 @@ class BeyondMass(Study):
         columns = VARIABLES[name]
         bins = matching(name, table[:, columns], trial, self.bins if len(columns) == 1 else self.bins_each, self.least)
         judges = {one.name: one for one in before}
-        found = Weighted(bins, judges, {})
-        judges[found.trees] = boosted_trees(
-            found.trees, table[:, VARIABLES[BOTH]], bins.weighted(trial), self.seeds, place.seed
+        judges[trees_on(name)] = boosted_trees(
+            trees_on(name), table[:, VARIABLES[BOTH]], bins.weighted(trial), self.seeds, place.seed
         )
         judges[trained_on(name)] = self._trained(trained_on(name), images, sample, bins, place)
-        found.areas.update({which: bins.areas(trial, one.scores, place.seed) for which, one in judges.items()})
-        return found
+        areas = {which: bins.areas(trial, one.scores, place.seed) for which, one in judges.items()}
+        return Weighted(bins, judges, areas)
 
     def _figures(
         self, found: dict[str, Weighted], before: list[Scored], sample: TrimmedSample, table: Floats, place: Workplace
@@ -168,6 +167,11 @@ class BeyondMass(Study):
 def trained_on(name: str) -> str:
     """Name of the network that is trained on jets weighted by these variables."""
     return f"network trained on jets weighted by {name}"
+
+
+def trees_on(name: str) -> str:
+    """Name of the trees of mass and tau21 that are trained on jets weighted by these variables."""
+    return f"trees of {BOTH}, trained on jets weighted by {name}"
 
 
 def residual(values: Floats, bins: Matching, trial: Trial) -> float:

@@ -40,7 +40,7 @@ from models.offline.observables import dense_network, standardised
 from models.offline.significance import EFFICIENCIES, Stability, stability
 from models.offline.tagging import Trial, balanced, cut, trial, trial_of
 from trigger.data.jets import JetDataset, PtWindow, Split, flattening_weights, split_by_event
-from trigger.data.sources import JetSource, all_jets, content_of
+from trigger.data.sources import JetSource, content_of
 from trigger.decision.efficiency import Estimate, weighted_quantiles
 from trigger.inputs.features import JET_FEATURES, jet_features
 from trigger.inputs.nsubjettiness import nsubjettiness, tau_ratio
@@ -108,13 +108,14 @@ class Decorrelation(Study):
         "place of the trimmed mass with it.",
         "The nuisance pileup is an extreme one as in 1611.01046: nothing is subtracted. Its jets are taken from a window of pT "
         "higher by what pileup adds.",
+        "With a disco_odds of 1 DisCo stayed behind the adversary here: ln of the rejections' ratio -0.21 ± 0.06.",
     )
     DEPARTURES: ClassVar[tuple[str, ...]] = (
         "Observables are those of this house, tau21 and tau32, and not the ten of the recast ATLAS study.",
         "The mass enters DisCo and the adversary as its rank among background jets, so that tails count no more than bulk.",
-        "DisCo decorrelates the probability that a jet has where background is twenty times as frequent (disco_odds), not as "
-        "frequent, as signal: at 50 % signal efficiency a hundredth of the background is left, and a correlation over all of it "
-        "sees little of that. With equal parts DisCo stayed behind the adversary (ln of the rejections' ratio -0.21 ± 0.06).",
+        "DisCo decorrelates the probability that a jet has where background is disco_odds times as frequent as signal; the paper "
+        "has equal parts. At 50 % signal efficiency little background is left, and a correlation over all of it sees little of "
+        "that.",
         "The adversary tells ten mass bins apart in place of a mixture density, and learns at the same time as the tagger, by "
         "gradient reversal, in place of alternating steps after pretraining.",
         "The bins of the mass spectrum hold equal background, and are fewer than in the papers where the sample is small.",
@@ -152,7 +153,7 @@ class Decorrelation(Study):
         """First from the mass, then from each nuisance."""
         from trigger.plots.decorrelation import mass_spectra, tradeoff
 
-        jets = all_jets(self.jets, place.seed, place.samples, place.workers, place.progress)
+        jets = place.jets(self.jets)
         observed = self._observables(jets, place.workers)
         low, high = self.mass_gev
         mass = jets.kinematics()["mass_gev"]
@@ -264,7 +265,7 @@ class Decorrelation(Study):
         """Train against a nuisance with every strength, and see how stable the taggers are."""
         from trigger.plots.decorrelation import pivots
 
-        other = all_jets(source, place.seed, place.samples, place.workers, place.progress)
+        other = place.jets(source)
         table = np.concatenate([observed, self._observables(other, place.workers)])
         whole, is_nominal = _mixture(nominal, other, self.signal, place.seed)
         learn, test = whole.splits[Split.TRAIN], whole.splits[Split.TEST]

@@ -39,7 +39,7 @@ from models.offline.recursive import Order, Recursive, Scale
 from models.offline.tagging import Trial, boosted_trees, cut, likelihood, train_tagger, trial
 from trigger.config import Settings
 from trigger.data.jets import JetDataset, PtWindow, Split, concatenate_jets, flattening_weights, split_by_event
-from trigger.data.sources import JetSource, all_jets, content_of
+from trigger.data.sources import JetSource, content_of
 from trigger.decision.efficiency import Estimate
 from trigger.errors import InputError
 from trigger.verdict import Requirement
@@ -195,8 +195,7 @@ class JetTrees(Study):
     def _jets(self, sample: LearnAndJudge, place: Workplace) -> Jets:
         """Both samples, of the second what is in the windows."""
         learn, judge = (
-            all_jets(source, seed, place.samples, place.workers, place.progress)
-            for source, seed in ((sample.learn, place.seed), (sample.judge, place.seed + 1))
+            place.jets(source, seed) for source, seed in ((sample.learn, place.seed), (sample.judge, place.seed + 1))
         )
         kinematics = judge.kinematics()
         pt, mass = kinematics["pt_gev"], kinematics["mass_gev"]
@@ -274,7 +273,7 @@ class JetTrees(Study):
 
     def _events(self, source: JetSource, place: Workplace) -> tuple[dict[str, Merit], Curves, dict[str, Any]]:
         """Each way to read an event."""
-        jets = all_jets(source, place.seed, place.samples, place.workers, place.progress)
+        jets = place.jets(source)
         events = events_of(jets, self.jets_of_event)
         names = np.array(jets.class_names)[events.labels]
         window = float(events.pt_gev.min()), float(events.pt_gev.max())

@@ -29,7 +29,7 @@ from models.offline.merit import over_models
 from models.offline.observables import dense_network, standardised
 from models.offline.tagging import Trial, boosted_regression, train_tagger, trained, trial_of
 from trigger.data.jets import JetDataset, Split, split_by_event
-from trigger.data.sources import JetSource, all_jets, content_of
+from trigger.data.sources import JetSource, content_of
 from trigger.decision.efficiency import Estimate
 from trigger.decision.response import Response, ResponseBin, correction_summary
 from trigger.errors import InputError
@@ -113,7 +113,7 @@ class Regression(Study):
             requirements += _requirements(what, found)
             tables.append(_table(what, found))
             figures.append(place.draw(f"response_{what}", responses(found, what, simulated)))
-        jets = all_jets(self.energy, place.seed, place.samples, place.workers, place.progress)
+        jets = place.jets(self.energy)
         trial = trial_of(jets, self.signal, place.seed)
         inputs = {"observables": standardised(self._observables(jets, place.workers), trial.splits[Split.TRAIN])}
         tagger, models = train_tagger(
@@ -157,7 +157,7 @@ class Regression(Study):
 
         Also whether the jets are known to be simulated.
         """
-        jets = all_jets(source, place.seed, place.samples, place.workers, place.progress)
+        jets = place.jets(source)
         if jets.target is None:
             raise InputError(f"{what}: the jets have no target; right would be 'learn' in data of kind offline_jets")
         splits = split_by_event(jets.events, place.seed)

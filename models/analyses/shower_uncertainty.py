@@ -34,7 +34,7 @@ from models.offline.merit import (
 from models.offline.tagging import Trial, train_tagger, trial_of
 from trigger.data.generate import SHOWERS
 from trigger.data.jets import Origin, Split, split_by_event
-from trigger.data.sources import JetSource, all_jets, content_of
+from trigger.data.sources import JetSource, content_of
 from trigger.decision.efficiency import Estimate, auc_and_rejections, bootstrap
 from trigger.errors import InputError
 from trigger.verdict import Requirement, not_measured
@@ -180,7 +180,7 @@ class ShowerUncertainty(Study):
         )  # fmt: skip
 
     def _simulation(self, name: str, source: JetSource, place: Workplace) -> tuple[Origin, Simulation]:
-        jets = all_jets(source, place.seed, place.samples, place.workers, place.progress)
+        jets = place.jets(source)
         seen = self.network.seen(jets, place.workers)
         whole = trial_of(jets, self.signal, place.seed)
         whole = replace(whole, splits=split_by_event(jets.events, place.seed, VALIDATION, TEST))
@@ -221,12 +221,12 @@ class ShowerUncertainty(Study):
         for place_of, one in enumerate(simulations):
             test = one.trial.splits[Split.TEST]
             held, seed = one.held(test), place.seed + place_of
-            defaults = _judge(DEFAULT, _scores(models, one, test), held, seed)
-            owns = _judge(one.name, own[one.name], held, seed)
             figures = merit(own[one.name], held, seed)
             if one.name == DEFAULT:
                 found[one.name] = figures, None, None
                 continue
+            defaults = _judge(DEFAULT, _scores(models, one, test), held, seed)
+            owns = _judge(one.name, own[one.name], held, seed)
             more = mean_difference(np.log(owns.rejections[MIDDLE]), np.log(defaults.rejections[MIDDLE]))
             found[one.name] = figures, mean_difference(owns.areas, defaults.areas), more
         return found

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
 
+    from trigger.data.jets import JetDataset
     from trigger.data.sources import JetSource
 
 Progress = Callable[[str, int, int], None]
@@ -59,6 +60,12 @@ class Workplace:
     def trainings(self) -> Path:
         """Where trainings are kept, so that a killed run goes on."""
         return self.folder / "trainings"
+
+    def jets(self, source: JetSource, seed: int | None = None) -> JetDataset:
+        """All jets of a source, made with the study's seed unless another is given. See `trigger.data.sources.all_jets`."""
+        from trigger.data.sources import all_jets
+
+        return all_jets(source, self.seed if seed is None else seed, self.samples, self.workers, self.progress)
 
     def draw(self, name: str, figure: Figure) -> str:
         """Save a figure; its name."""

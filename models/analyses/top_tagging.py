@@ -36,11 +36,11 @@ from models.offline.merit import HeldOut, Merit, Scored, gain, merit
 from models.offline.networks import CloudNetwork
 from models.offline.observables import standardised
 from models.offline.polynomials import Polynomials
-from models.offline.tagging import Trial, fisher, likelihood, train_tagger, trial_of
+from models.offline.tagging import Trial, fisher, likelihood, logistic_regression, train_tagger, trial_of
 from trigger.data.jets import JetDataset, Split
 from trigger.data.offline_jets import OfflineJets
 from trigger.data.public import PublicJets
-from trigger.data.sources import JetSource, all_jets, content_of
+from trigger.data.sources import JetSource, content_of
 from trigger.decision.efficiency import Estimate
 from trigger.kinematics import transverse_momentum
 from trigger.verdict import Requirement, not_measured
@@ -174,9 +174,8 @@ class TopTagging(Study):
             entries[POLYNOMIALS] = _linear(self.polynomials, jets, trial, place)
         singles = {name: one.scored for name, one in entries.items()}
         published = {name: one.published for name, one in entries.items()}
-        several = [combination([(one.validated, one.scored.scores) for one in entries.values()], trial)][
-            : len(entries) - 1
-        ]
+        answers = [(one.validated, one.scored.scores) for one in entries.values()]
+        several = [combination(answers, trial)] if len(answers) > 1 else []  # one alone is not combined
         published |= {one.name: PUBLISHED[COMBINATION] for one in several}
         if not self.of_the_comparison:
             published = dict.fromkeys(published)
@@ -209,7 +208,7 @@ class TopTagging(Study):
         return next((name for name, network in self.networks.items() if network.kind == kind), None)
 
     def _jets(self, source: JetSource, place: Workplace) -> JetDataset:
-        jets = all_jets(source, place.seed, place.samples, place.workers, place.progress)
+        jets = place.jets(source)
         return leading_constituents(jets, self.constituents)
 
     def _trained(self, name: str, network: str, jets: JetDataset, trial: Trial, place: Workplace) -> Entry:
@@ -293,8 +292,6 @@ def combination(answers: list[tuple[Floats, Floats]], trial: Trial) -> Scored:
             fewer models than another enters with its last one again.
         trial: Which jets are what.
     """
-    from sklearn.linear_model import LogisticRegression
-
     validation = trial.splits[Split.VALIDATION]
     scores = []
     for number in range(max(len(held) for _, held in answers)):
@@ -302,9 +299,9 @@ def combination(answers: list[tuple[Floats, Floats]], trial: Trial) -> Scored:
             np.column_stack([pair[which][min(number, len(pair[which]) - 1)] for pair in answers]) for which in (0, 1)
         )
         mean, spread = learn.mean(axis=0), np.maximum(learn.std(axis=0), 1e-12)
-        regression = LogisticRegression(max_iter=1000)
-        regression.fit((learn - mean) / spread, trial.is_signal[validation], sample_weight=trial.weights[validation])
-        scores.append(regression.decision_function((test - mean) / spread))
+        scores.append(logistic_regression(
+            (learn - mean) / spread, trial.is_signal[validation], trial.weights[validation], (test - mean) / spread
+        ))  # fmt: skip
     return Scored(COMBINATION, np.stack(scores), threshold=0.0, parameters=len(answers) + 1)
 
 

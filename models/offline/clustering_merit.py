@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trigger.decision.efficiency import replica_quantiles
 from trigger.errors import InputError
 
 Floats = NDArray[np.floating[Any]]
@@ -112,10 +113,10 @@ def central_width(response: Floats, sampled: Floats) -> NDArray[np.float64]:
     Returns:
         Shape `(replicas,)`.
     """
-    flat = response.ravel()
-    order = np.argsort(flat)[: np.isfinite(flat).sum()]  # NaN are the last
-    below = np.repeat(sampled, 2, axis=1)[:, order].cumsum(axis=1)
-    low, high = (flat[order][(below >= share * below[:, -1:]).argmax(axis=1)] for share in (0.1585, 0.8415))
+    flat = response.ravel().astype(np.float64)
+    there = np.isfinite(flat)
+    weights = np.repeat(sampled, 2, axis=1)[:, there].astype(np.float64)
+    low, high = replica_quantiles(flat[there], weights, (0.1585, 0.8415))
     width: NDArray[np.float64] = (high - low) / 2
     return width
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,7 +157,7 @@ def trained(
             if progress is not None:
                 progress(f"epochs of {name}, model {number + 1} of {seeds}", epoch, epochs)
 
-        home = folder / f"{re.sub(r'[^A-Za-z0-9_.+-]+', '_', name)}-{number}"
+        home = folder / f"{quote(name, safe=' ,+')}-{number}"
         fitted = fit(build, learn, validate, how, loss, seed + number, home, told, steps)
         models.append(fitted.model)
         if fitted.rows_per_s is not None:
@@ -306,4 +306,21 @@ def boosted_regression(table: Floats, answers: Floats, weights: Floats, judged: 
     with threadpool_limits(1, "openmp"):
         trees.fit(table, answers, sample_weight=weights)
         found: Floats = trees.predict(judged)
+    return found
+
+
+def logistic_regression(table: Floats, is_signal: NDArray[np.bool_], weights: Floats, judged: Floats) -> Floats:
+    """The logits that a logistic regression gives to other rows.
+
+    Args:
+        table: What it learns from, shape `(rows, variables)`.
+        is_signal: Shape `(rows,)`.
+        weights: Shape `(rows,)`.
+        judged: Shape `(others, variables)`.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    regression = LogisticRegression(max_iter=1000)
+    regression.fit(table, is_signal, sample_weight=weights)
+    found: Floats = regression.decision_function(judged)
     return found

@@ -209,6 +209,22 @@ def weighted_quantiles(values: NDArray[np.float64], weights: NDArray[np.float64]
     return np.asarray(values[order][np.searchsorted(below, wanted)])
 
 
+def replica_quantiles(values: Array, sampled: Array, shares: Sequence[float]) -> list[Array]:
+    """Weighted quantiles of every replica: the least value with so much of the weight at or below it.
+
+    Args:
+        values: Shape `(rows,)`.
+        sampled: Weights of the replicas, shape `(replicas, rows)`.
+        shares: Between 0 and 1.
+
+    Returns:
+        For each share an array of shape `(replicas,)`.
+    """
+    order = np.argsort(values)
+    below = sampled[:, order].cumsum(axis=1)
+    return [values[order][(below >= share * below[:, -1:]).argmax(axis=1)] for share in shares]
+
+
 def bootstrap(events: NDArray[np.int64], weights: Array, seed: int, replicas: int = REPLICAS) -> Array:
     """Weights of every jet in the replicas of the sample: those of an event enter or stay out together.
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trigger.decision.efficiency import REPLICAS, Array, Estimate, bootstrap, estimate
+from trigger.decision.efficiency import REPLICAS, Array, Estimate, bootstrap, estimate, replica_quantiles
 from trigger.errors import InputError
 
 FEWEST = 20
@@ -134,10 +134,8 @@ def _bin(
 
 
 def _core(response: Array, sampled: Array) -> tuple[Array, Array]:
-    """Median and relative half-width of every replica; weighted quantiles are the least value with so much at or below."""
-    order = np.argsort(response)
-    below = sampled[:, order].cumsum(axis=1)
-    low, median, high = (response[order][(below >= share * below[:, -1:]).argmax(axis=1)] for share in _CORE)
-    median = np.where(below[:, -1] > 0, median, np.nan)  # a replica may have no jet of the bin
+    """Median and relative half-width of every replica."""
+    low, median, high = replica_quantiles(response, sampled, _CORE)
+    median = np.where(sampled.any(axis=1), median, np.nan)  # a replica may have no jet of the bin
     with np.errstate(divide="ignore", invalid="ignore"):  # a head that says nothing but zero
         return median, (high - low) / 2 / np.abs(median)
